@@ -1,1 +1,143 @@
-fn main() {}
+//! Runs one program so that nothing of it can stay behind.
+//!
+//! `supervise REPORT DEADLINE_MS GRACE_MS PROGRAM [ARGUMENT…]`
+//!
+//! The program gets a process group of its own, and this process becomes its
+//! subreaper: whatever the program orphans, however often it forks or changes
+//! its session, is handed to this process by the kernel. When the program has
+//! ended, every descendant that is left is named in the report, killed and
+//! reaped. Standard input is a lifeline: at its end of file everything is
+//! killed too.
+//!
+//! `GRACE_MS` is how long descendants may take to end by themselves after the
+//! program: 0 for the listings, more for Python, whose resource tracker ends
+//! shortly after the interpreter.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::{env, fs, io, process, thread};
+
+use anyhow::{Context, Result};
+use harness::descendants::{self, Descendant};
+use harness::supervise::Report;
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
+
+/// How long a sweep that kills everything waits before the next one: a
+/// program that keeps forking can outrun a single sweep.
+const NEXT_SWEEP: Duration = Duration::from_millis(10);
+
+fn main() {
+    if let Err(error) = supervise() {
+        eprintln!("supervise: {error:#}");
+        process::exit(2);
+    }
+}
+
+fn supervise() -> Result<()> {
+    let mut args = env::args_os().skip(1);
+    let mut next =
+        |what| args.next().with_context(|| format!("{what} is missing"));
+    let report_file = PathBuf::from(next("the report file")?);
+    let deadline = milliseconds(next("the deadline")?)?;
+    let grace = milliseconds(next("the grace")?)?;
+    let program = next("the program")?;
+
+    descendants::adopt_orphans()?;
+    let child = Command::new(&program)
+        .args(args)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let child = Pid::from_raw(child.id().try_into()?);
+    let watchdog = Watchdog::start(child, deadline);
+    watch_lifeline(watchdog.limit.clone());
+
+    let (status, mut left) = descendants::wait_for(child)?;
+    let overdue = !watchdog.killed().is_empty();
+    watchdog.limit.send(grace)?;
+    descendants::reap_all()?;
+    if !grace.is_zero() {
+        // Those that ended by themselves in the time they had are no fault.
+        left = watchdog.killed();
+    }
+    let report = Report {
+        code: match status {
+            WaitStatus::Exited(_, code) => Some(code),
+            _ => None,
+        },
+        signal: match status {
+            WaitStatus::Signaled(_, signal, _) => {
+                Some(signal.as_str().to_owned())
+            }
+            _ => None,
+        },
+        overdue,
+        left: match overdue {
+            true => Vec::new(),
+            false => left.iter().map(ToString::to_string).collect(),
+        },
+    };
+    fs::write(report_file, serde_json::to_string(&report)?)
+        .context("cannot write the report")
+}
+
+fn milliseconds(arg: OsString) -> Result<Duration> {
+    let number = arg.to_string_lossy().parse();
+    let number = number.with_context(|| format!("{arg:?} is not a number"))?;
+    Ok(Duration::from_millis(number))
+}
+
+/// Kills the program and all its descendants when its limit has passed.
+struct Watchdog {
+    /// Takes a new limit, counted from the moment it is sent.
+    limit: Sender<Duration>,
+    killed: Arc<Mutex<Vec<Descendant>>>,
+}
+
+impl Watchdog {
+    fn start(child: Pid, deadline: Duration) -> Watchdog {
+        let (limit, limits) = mpsc::channel();
+        let killed = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&killed);
+        thread::spawn(move || {
+            let mut limit = deadline;
+            loop {
+                match limits.recv_timeout(limit) {
+                    Ok(new) => limit = new,
+                    Err(RecvTimeoutError::Timeout) => {
+                        let found = descendants::kill_all(child);
+                        log.lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .extend(found);
+                        limit = NEXT_SWEEP;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        });
+        Watchdog { limit, killed }
+    }
+
+    fn killed(&self) -> Vec<Descendant> {
+        self.killed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Ends everything when the harness is gone: its end of standard input is
+/// closed by the kernel then, however it ended.
+fn watch_lifeline(limit: Sender<Duration>) {
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        let _ = limit.send(Duration::ZERO);
+    });
+}
