@@ -86,9 +86,9 @@ fn under_guard(generated: &str, blocks: &[Block]) -> Result<String> {
             continue;
         }
         if line.starts_with("#[test] fn ") && line.ends_with("() {") {
-            let block = blocks
-                .next()
-                .context("skeptic found more Rust blocks than the pages have")?;
+            let block = blocks.next().context(
+                "skeptic found more Rust blocks than the pages have",
+            )?;
             writeln!(tests, "#[test] fn {}() {{", block.name)?;
             current = Some(block);
             continue;

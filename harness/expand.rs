@@ -75,7 +75,11 @@ pub fn pages(root: &Path) -> Result<Vec<Page>> {
             let source = fs::read_to_string(&file)
                 .with_context(|| format!("cannot read {}", path.display()))?;
             let expanded = chapter.content.clone();
-            Ok(Page { path, source, expanded })
+            Ok(Page {
+                path,
+                source,
+                expanded,
+            })
         })
         .collect()
 }

@@ -3,4 +3,7 @@
 
 pub mod descendants;
 pub mod expand;
+pub mod includes;
+pub mod programs;
 pub mod supervise;
+pub mod verified;

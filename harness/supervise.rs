@@ -177,7 +177,10 @@ impl Supervised {
             faults.push(format!("did not end within {limit} s"));
         }
         faults.extend(
-            report.left.iter().map(|left| format!("left a process: {left}")),
+            report
+                .left
+                .iter()
+                .map(|left| format!("left a process: {left}")),
         );
         faults.extend(scratch.leftovers()?);
         faults.extend(
@@ -213,7 +216,12 @@ impl Scratch {
         fs::create_dir(&folder)?;
         fs::create_dir(&temporary)?;
         let report = root.path().join("report.json");
-        Ok(Scratch { _root: root, folder, temporary, report })
+        Ok(Scratch {
+            _root: root,
+            folder,
+            temporary,
+            report,
+        })
     }
 
     fn leftovers(&self) -> Result<Vec<String>> {
@@ -230,7 +238,9 @@ impl Scratch {
 
 fn shared_memory() -> BTreeSet<PathBuf> {
     let entries = fs::read_dir(SHARED_MEMORY).into_iter().flatten();
-    entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect()
 }
 
 /// Whether a living process uses this shared memory. Then it is that

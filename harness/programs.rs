@@ -1,0 +1,236 @@
+//! The programs of the listings: which there are, where their executables
+//! are, and what is on record about them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use regex::Regex;
+use serde::Deserialize;
+
+/// The twelve sections in reading order. The name is the same in `src`,
+/// `listings`, the package, the Python twin and the output.
+pub const SECTIONS: [&str; 12] = [
+    "multiprocessing_overview",
+    "spawning_processes",
+    "naming_process",
+    "killing_process",
+    "process_with_subclass",
+    "run_bg_process",
+    "run_bg_process_no_daemon",
+    "run_bg_process_daemon",
+    "communicating_with_pipes",
+    "communicating_with_queues",
+    "barrier_example",
+    "process_pool",
+];
+
+/// What part a program plays in its section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `src/main.rs` or `src/bin/*.rs`: it succeeds, and its output is on
+    /// record.
+    Listing,
+    /// `examples/*_starter.rs`: it compiles and fails its own check.
+    Starter,
+    /// `examples/*_solution.rs`: it passes the same check.
+    Solution,
+}
+
+/// One executable of a listing package.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub section: String,
+    pub name: String,
+    pub kind: Kind,
+    pub executable: PathBuf,
+    /// From the book's root.
+    pub source: PathBuf,
+}
+
+impl Program {
+    /// The command with which a reader runs the program.
+    pub fn command(&self) -> String {
+        let Program { section, name, .. } = self;
+        match self.kind {
+            Kind::Listing if section == name => format!("cargo run -p {name}"),
+            Kind::Listing => format!("cargo run -p {section} --bin {name}"),
+            Kind::Starter | Kind::Solution => {
+                format!("cargo run -p {section} --example {name}")
+            }
+        }
+    }
+
+    /// Where its output is on record, from the book's root.
+    pub fn output(&self) -> PathBuf {
+        output(&self.section, &format!("{}.txt", self.name))
+    }
+}
+
+/// A file in a section's `output` folder, from the book's root.
+pub fn output(section: &str, file: &str) -> PathBuf {
+    Path::new("listings")
+        .join(section)
+        .join("output")
+        .join(file)
+}
+
+/// A section's Python twin, from the book's root.
+pub fn twin(section: &str) -> PathBuf {
+    Path::new("listings")
+        .join(section)
+        .join(format!("{section}.py"))
+}
+
+/// The part of Cargo's `--message-format=json` that is used here.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    target: Option<Target>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+    src_path: PathBuf,
+}
+
+/// Compiles every program of every listing package.
+///
+/// # Errors
+/// If one does not compile, with the compiler's messages, or if an example
+/// is neither a starter nor a solution.
+pub fn build(root: &Path) -> Result<Vec<Program>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--workspace", "--bins", "--examples"])
+        .args(["--exclude", env!("CARGO_PKG_NAME"), "--locked"])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo build")?;
+    ensure!(output.status.success(), "the listings do not compile");
+    let mut programs = Vec::new();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let message: Message = serde_json::from_str(line)
+            .with_context(|| format!("cargo printed {line}"))?;
+        if message.reason != "compiler-artifact" {
+            continue;
+        }
+        if let (Some(target), Some(executable)) =
+            (message.target, message.executable)
+        {
+            programs.push(program(root, target, executable)?);
+        }
+    }
+    programs.sort_by_key(|program| program.source.clone());
+    Ok(programs)
+}
+
+fn program(
+    root: &Path,
+    target: Target,
+    executable: PathBuf,
+) -> Result<Program> {
+    let source = target.src_path.strip_prefix(root)?.to_owned();
+    let section = source.components().nth(1).context("not a listing")?;
+    let section = section.as_os_str().to_string_lossy().into_owned();
+    let kind = if target.kind.iter().any(|kind| kind == "bin") {
+        Kind::Listing
+    } else if target.name.ends_with("_starter") {
+        Kind::Starter
+    } else {
+        ensure!(
+            target.name.ends_with("_solution"),
+            "{}: an example's name ends in _starter or _solution",
+            source.display()
+        );
+        Kind::Solution
+    };
+    Ok(Program {
+        section,
+        name: target.name,
+        kind,
+        executable,
+        source,
+    })
+}
+
+/// What a listing package declares in its `Cargo.toml` for the harness.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Declared {
+    /// Program name to a pattern: consecutive lines of its output that match
+    /// it may come in any order.
+    pub free_order: std::collections::BTreeMap<String, String>,
+    pub twin: Twin,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Twin {
+    /// Why the Python twin prints other lines than the Rust program. Then its
+    /// own output is on record.
+    pub differs: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    package: Package,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    #[serde(default)]
+    metadata: Declared,
+}
+
+/// Reads `[package.metadata]` of a section's `Cargo.toml`.
+///
+/// # Errors
+/// If the file is missing or declares something that is not known.
+pub fn declared(root: &Path, section: &str) -> Result<Declared> {
+    let file = Path::new("listings").join(section).join("Cargo.toml");
+    let text = fs::read_to_string(root.join(&file))
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    let manifest: Manifest = toml::from_str(&text)
+        .with_context(|| format!("{} is not valid", file.display()))?;
+    Ok(manifest.package.metadata)
+}
+
+/// Replaces what differs from run to run: process and thread numbers.
+pub fn redacted(output: &str) -> String {
+    const RULES: [(&str, &str); 2] = [
+        (r"\b(pid|PID) \d+", "$1 [PID]"),
+        (r"\((\d+)\) panicked at", "([TID]) panicked at"),
+    ];
+    let mut text = output.to_owned();
+    for (pattern, replacement) in RULES {
+        let rule = Regex::new(pattern).expect("the rules are constants");
+        text = rule.replace_all(&text, replacement).into_owned();
+    }
+    text
+}
+
+/// Sorts each run of consecutive lines that match `pattern`, so that two
+/// outputs that differ only in a free order become equal.
+///
+/// # Errors
+/// If the pattern is not a regular expression.
+pub fn in_one_order(output: &str, pattern: Option<&str>) -> Result<String> {
+    let Some(pattern) = pattern else {
+        return Ok(output.to_owned());
+    };
+    let free = Regex::new(pattern)?;
+    let mut lines: Vec<&str> = output.lines().collect();
+    for run in lines.chunk_by_mut(|a, b| free.is_match(a) && free.is_match(b)) {
+        if run.len() > 1 {
+            run.sort_unstable();
+        }
+    }
+    Ok(lines.iter().map(|line| format!("{line}\n")).collect())
+}

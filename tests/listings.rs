@@ -1,0 +1,188 @@
+//! Every program prints what the book shows, takes no wrong role, and leaves
+//! nothing behind.
+//!
+//! `SNAPSHOTS=overwrite cargo test --test listings` records the outputs anew.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use harness::programs::{self, Kind, Program};
+use harness::supervise::{Outcome, Supervised};
+use harness::verified::Verified;
+use libtest_mimic::{Arguments, Failed, Trial};
+use regex::Regex;
+use snapbox::data::DataFormat;
+use snapbox::{Assert, Data};
+
+const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn main() -> Result<()> {
+    let arguments = Arguments::from_args();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
+    let mut trials = vec![Trial::test("names_are_unique", {
+        let programs = programs::build(root)?;
+        move || names_are_unique(&programs)
+    })];
+    for program in programs::build(root)? {
+        let (here, notes) = (program.clone(), Arc::clone(&verified));
+        let name = format!("{}::{}", program.section, program.name);
+        trials.push(Trial::test(name.clone(), move || {
+            check(&notes, &here, "runs", runs)
+        }));
+        if program.kind == Kind::Listing {
+            let notes = Arc::clone(&verified);
+            trials.push(Trial::test(format!("{name}::roles"), move || {
+                check(&notes, &program, "roles", roles)
+            }));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Runs `promise` unless it holds already for this very executable.
+fn check(
+    verified: &Verified,
+    program: &Program,
+    name: &str,
+    promise: fn(&Program) -> Result<Vec<String>>,
+) -> Result<(), Failed> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = format!("listings/{}/Cargo.toml", program.section);
+    let depends = [
+        fs::read(&program.executable)?,
+        fs::read(root.join(program.output())).unwrap_or_default(),
+        fs::read(root.join(manifest))?,
+    ];
+    let depends: Vec<&[u8]> = depends.iter().map(Vec::as_slice).collect();
+    let name = format!("{name} {}", program.command());
+    verified.once(&name, &depends, || {
+        let faults = promise(program)?;
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(Failed::from(format!(
+            "{}: {}\nrepeat with: {}",
+            program.source.display(),
+            faults.join("\n"),
+            program.command(),
+        )))
+    })
+}
+
+fn supervised(program: &Program) -> Supervised {
+    Supervised::new(SUPERVISOR, &program.executable).deadline(DEADLINE)
+}
+
+fn runs(program: &Program) -> Result<Vec<String>> {
+    let outcome = supervised(program).run()?;
+    match program.kind {
+        Kind::Listing => {
+            let mut faults = outcome.faults_unless_exit(0);
+            faults.extend(compare(program, &outcome)?);
+            Ok(faults)
+        }
+        Kind::Solution => {
+            Ok(with_output(outcome.faults_unless_exit(0), &outcome))
+        }
+        Kind::Starter => {
+            let mut faults = outcome.faults_unless_exit(1);
+            if !outcome.output.contains("not solved yet") {
+                faults.push("does not say \"not solved yet\"".to_owned());
+            }
+            Ok(with_output(faults, &outcome))
+        }
+    }
+}
+
+fn with_output(mut faults: Vec<String>, outcome: &Outcome) -> Vec<String> {
+    if !faults.is_empty() {
+        faults.push(format!("it printed:\n{}", outcome.output));
+    }
+    faults
+}
+
+/// Holds an output against the record, or records it anew.
+fn compare(program: &Program, outcome: &Outcome) -> Result<Option<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let declared = programs::declared(root, &program.section)?;
+    let free = declared.free_order.get(&program.name).map(String::as_str);
+    let actual = format!(
+        "{}\n{}",
+        program.command(),
+        programs::redacted(&outcome.output)
+    );
+    let file = program.output();
+    let record = root.join(&file);
+    if let Ok(expected) = fs::read_to_string(&record) {
+        let expected = programs::in_one_order(&expected, free)?;
+        if programs::in_one_order(&actual, free)? == expected {
+            return Ok(None);
+        }
+    }
+    let expected = Data::read_from(&record, Some(DataFormat::Text)).raw();
+    let assert = Assert::new().action_env("SNAPSHOTS");
+    let difference = assert
+        .try_eq(Some(&file.display()), actual.into(), expected)
+        .err();
+    Ok(difference.map(|difference| {
+        format!(
+            "printed something else than the book shows\n{difference}\n\
+             to record it: SNAPSHOTS=overwrite cargo test --test listings"
+        )
+    }))
+}
+
+/// An unknown role is a clear error, and every role that the error names ends
+/// by itself when it is started by hand with standard input closed.
+fn roles(program: &Program) -> Result<Vec<String>> {
+    let unknown = supervised(program).arg("no-such-role").run()?;
+    let mut faults = unknown.faults_unless_exit(1);
+    if !unknown.output.contains("\"no-such-role\"") {
+        faults.push("its error does not quote the argument".to_owned());
+    }
+    let mut faults = with_output(faults, &unknown);
+    for role in expected_roles(&unknown.output)? {
+        let outcome = supervised(program).arg(&role).run()?;
+        let mut wrong = outcome.faults.clone();
+        if !matches!(outcome.code, Some(0 | 1)) {
+            wrong.push(format!("ended with {}", outcome.ending()));
+        }
+        if outcome.output.contains("panicked at") {
+            wrong.push("panicked".to_owned());
+        }
+        let wrong = with_output(wrong, &outcome);
+        faults.extend(wrong.iter().map(|it| format!("role {role:?}: {it}")));
+    }
+    Ok(faults)
+}
+
+/// The roles named in `unknown role "x": expected "a", "b" or "c"`.
+fn expected_roles(error: &str) -> Result<Vec<String>> {
+    let list = error
+        .lines()
+        .find_map(|line| line.split_once(": expected ").map(|(_, list)| list));
+    let quoted = Regex::new("\"([^\"]+)\"").context("a constant pattern")?;
+    let roles = quoted.captures_iter(list.unwrap_or_default());
+    Ok(roles.map(|role| role[1].to_owned()).collect())
+}
+
+/// Cargo puts all executables in one folder, so two of one name would
+/// overwrite each other.
+fn names_are_unique(programs: &[Program]) -> Result<(), Failed> {
+    for (index, program) in programs.iter().enumerate() {
+        let twin = programs[..index].iter().find(|p| p.name == program.name);
+        if let Some(twin) = twin {
+            return Err(Failed::from(format!(
+                "{} and {} have the same name: rename one",
+                twin.source.display(),
+                program.source.display()
+            )));
+        }
+    }
+    Ok(())
+}
