@@ -1,1 +1,77 @@
-fn main() {}
+// ANCHOR: all
+//! Sends words to a child through one pipe and reads its answers from another.
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+// ANCHOR: main
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => parent(),
+        Some("child") => child(),
+        Some(role) => bail!("unknown role {role:?}: expected \"child\""),
+    }
+}
+// ANCHOR_END: main
+
+fn parent() -> Result<()> {
+    // ANCHOR: pipes
+    let (words_reader, mut words) = os_pipe::pipe()?;
+    let (answers, answers_writer) = os_pipe::pipe()?;
+    // ANCHOR_END: pipes
+
+    // ANCHOR: spawn
+    let mut command = Command::new(env::current_exe()?);
+    command
+        .arg("child")
+        .stdin(words_reader)
+        .stdout(answers_writer);
+    let mut child = command.spawn().context("cannot start the child")?;
+    // The command holds the child's two ends and would keep them open.
+    drop(command);
+    // ANCHOR_END: spawn
+
+    // ANCHOR: talk
+    let mut answers = BufReader::new(answers);
+    for word in ["fork", "exec", "wait"] {
+        writeln!(words, "{word}").context("cannot send a word")?;
+        println!("sent {word:?}, received {:?}", receive(&mut answers)?);
+    }
+    // ANCHOR_END: talk
+
+    // ANCHOR: close
+    drop(words);
+    println!("closed the pipe, received {:?}", receive(&mut answers)?);
+    println!("child: {}", child.wait()?);
+    // ANCHOR_END: close
+    Ok(())
+}
+
+// ANCHOR: receive
+fn receive(answers: &mut impl BufRead) -> Result<String> {
+    let mut line = String::new();
+    answers
+        .read_line(&mut line)
+        .context("cannot receive an answer")?;
+    ensure!(line.ends_with('\n'), "expected a line, received {line:?}");
+    line.pop();
+    Ok(line)
+}
+// ANCHOR_END: receive
+
+// ANCHOR: child
+fn child() -> Result<()> {
+    let mut answers = io::stdout().lock();
+    let mut count = 0;
+    for word in io::stdin().lines() {
+        let word = word.context("cannot read a word")?;
+        writeln!(answers, "{}", word.to_uppercase())?;
+        count += 1;
+    }
+    writeln!(answers, "{count} words").context("cannot send the count")
+}
+// ANCHOR_END: child
+// ANCHOR_END: all
