@@ -1,1 +1,105 @@
-fn main() {}
+// ANCHOR: all
+//! Starts two kinds of process through one trait, and gets their results.
+
+use std::env;
+use std::io::{self, Write};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+// ANCHOR: trait
+trait Process: Serialize + DeserializeOwned {
+    const NAME: &'static str;
+
+    fn run(&mut self) -> String;
+
+    // ANCHOR: start
+    fn start(&self) -> Result<Child> {
+        let mut child = Command::new(env::current_exe()?)
+            .arg(Self::NAME)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", Self::NAME))?;
+        let mut input = child.stdin.take().context("the child has no input")?;
+        let fields = serde_json::to_vec(self)?;
+        input.write_all(&fields).context("cannot send the fields")?;
+        Ok(child)
+    }
+    // ANCHOR_END: start
+}
+// ANCHOR_END: trait
+
+// ANCHOR: kinds
+#[derive(Serialize, Deserialize)]
+struct CountWords {
+    text: String,
+}
+
+impl Process for CountWords {
+    const NAME: &'static str = "count_words";
+
+    fn run(&mut self) -> String {
+        self.text.split_whitespace().count().to_string()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sum {
+    numbers: Vec<u32>,
+}
+
+impl Process for Sum {
+    const NAME: &'static str = "sum";
+
+    fn run(&mut self) -> String {
+        self.numbers.iter().sum::<u32>().to_string()
+    }
+}
+// ANCHOR_END: kinds
+
+// ANCHOR: main
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => parent(),
+        Some(CountWords::NAME) => child::<CountWords>(),
+        Some(Sum::NAME) => child::<Sum>(),
+        Some(role) => {
+            bail!("unknown role {role:?}: expected \"count_words\" or \"sum\"")
+        }
+    }
+}
+// ANCHOR_END: main
+
+// ANCHOR: parent
+fn parent() -> Result<()> {
+    let text = "one process asks and another one answers".into();
+    let words = CountWords { text }.start()?;
+    let numbers = vec![5, 8, 13];
+    let sum = Sum { numbers }.start()?;
+    println!("count_words: {}", join(words)?);
+    println!("sum: {}", join(sum)?);
+    Ok(())
+}
+// ANCHOR_END: parent
+
+// ANCHOR: child
+fn child<P: Process>() -> Result<()> {
+    let mut process: P = serde_json::from_reader(io::stdin())
+        .with_context(|| format!("cannot read the fields of {}", P::NAME))?;
+    let result = process.run();
+    io::stdout().write_all(result.as_bytes())?;
+    io::stdout().flush().context("cannot send the result")
+}
+// ANCHOR_END: child
+
+// ANCHOR: join
+fn join(child: Child) -> Result<String> {
+    let output = child.wait_with_output()?;
+    let status = output.status;
+    ensure!(status.success(), "the child failed: {status}");
+    String::from_utf8(output.stdout).context("the result is not text")
+}
+// ANCHOR_END: join
+// ANCHOR_END: all
