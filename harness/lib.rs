@@ -5,5 +5,7 @@ pub mod descendants;
 pub mod expand;
 pub mod includes;
 pub mod programs;
+pub mod serve;
+pub mod site;
 pub mod supervise;
 pub mod verified;

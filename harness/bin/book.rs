@@ -1,1 +1,110 @@
-fn main() {}
+//! The reader's command: builds the book and serves it on this machine.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use harness::serve::Server;
+use harness::site;
+
+const HELP: &str = "\
+Builds the book and serves it on 127.0.0.1.
+
+Usage: cargo run [-- [build] [OPTIONS]]
+
+Commands:
+  build          only build the book, do not serve it
+
+Options:
+  --port PORT    serve on this port (default: the first free one from 3000)
+  --no-open      do not open a browser
+  --help         print this text
+";
+
+/// What the reader asked for.
+#[derive(Default)]
+struct Request {
+    help: bool,
+    only_build: bool,
+    port: Option<u16>,
+    no_open: bool,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let request = parse(lexopt::Parser::from_env())
+        .context("cannot understand the command (--help lists all options)")?;
+    if request.help {
+        print!("{HELP}");
+        return Ok(());
+    }
+    let root = site::root()?;
+    // A taken port is known at once, and nothing is built for it.
+    let server = match request.only_build {
+        true => None,
+        false => Some(Server::bind(request.port)?),
+    };
+    let pages = site::build(&root, None)?;
+    let Some(server) = server else {
+        let index = pages.join("index.html");
+        println!("The book is built: {}", index.display());
+        return Ok(());
+    };
+    let address = server.address()?;
+    if let Some(remark) = &server.remark {
+        println!("Note: {remark}.");
+    }
+    println!("The book is at {address} (Ctrl-C ends the server).");
+    io::stdout().flush()?;
+    if !request.no_open && has_browser() {
+        // The address is on the screen: a browser that fails to open is no
+        // reason to stop.
+        if let Err(error) = opener::open_browser(&address) {
+            eprintln!("No browser opened ({error}): open the address by hand.");
+        }
+    }
+    match server.serve(&pages)? {}
+}
+
+fn parse(mut arguments: lexopt::Parser) -> Result<Request> {
+    use lexopt::prelude::{Long, Short, Value};
+
+    let mut request = Request::default();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("help") | Short('h') => request.help = true,
+            Long("no-open") => request.no_open = true,
+            Long("port") => {
+                let port = arguments.value()?.to_string_lossy().into_owned();
+                let port = port.parse().ok().filter(|&port| port != 0);
+                request.port = Some(
+                    port.context("--port takes a number from 1 to 65535")?,
+                );
+            }
+            Value(command) if command == "build" => request.only_build = true,
+            other => bail!(other.unexpected()),
+        }
+    }
+    if request.only_build && request.port.is_some() {
+        bail!("build serves nothing, so --port has no use with it");
+    }
+    Ok(request)
+}
+
+/// Without a desktop, opening a page can start a text browser that takes the
+/// terminal.
+fn has_browser() -> bool {
+    cfg!(not(target_os = "linux"))
+        || ["DISPLAY", "WAYLAND_DISPLAY"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
+}
