@@ -1,0 +1,439 @@
+//! The book is whole: nothing that a page includes, links or numbers is
+//! missing, and nothing lies in the listings that no page shows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use harness::expand::{self, Fence, Page};
+use harness::includes::{self, Include, Part, Problem};
+use harness::programs::SECTIONS;
+use harness::site;
+use regex::Regex;
+use scraper::{Html, Selector};
+
+/// Languages that a fence may have. Anything else would be shown without
+/// colors, or is a misspelling.
+const LANGUAGES: [&str; 6] = ["rust", "python", "sh", "text", "toml", "yaml"];
+
+/// What would let a Rust block go unverified.
+const UNVERIFIED: [&str; 4] =
+    ["ignore", "no_run", "compile_fail", "noplayground"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
+    expand::pages(root()).unwrap_or_else(|error| panic!("{error:#}"))
+});
+
+static INCLUDES: LazyLock<(Vec<Include>, Vec<Problem>)> =
+    LazyLock::new(|| includes::check(root(), &PAGES));
+
+/// Fails with all problems at once: mending one by one would take many runs.
+fn report<P: Display>(problems: &[P]) {
+    let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert!(problems.is_empty(), "\n{}", list.join("\n"));
+}
+
+fn problem(
+    file: impl Into<PathBuf>,
+    line: usize,
+    what: impl Into<String>,
+) -> Problem {
+    Problem {
+        file: file.into(),
+        line,
+        what: what.into(),
+    }
+}
+
+fn pattern(pattern: &str) -> Regex {
+    Regex::new(pattern).unwrap()
+}
+
+#[test]
+fn the_twelve_sections_stand_in_order() {
+    let stems: Vec<String> = PAGES.iter().map(Page::stem).collect();
+    let mut order = vec!["introduction", "chapter"];
+    order.extend(SECTIONS);
+    assert_eq!(stems[..order.len()], order, "src/SUMMARY.md");
+}
+
+#[test]
+fn every_include_resolves() {
+    assert!(
+        INCLUDES.0.len() > SECTIONS.len(),
+        "the includes were not found"
+    );
+    report(&INCLUDES.1);
+}
+
+#[test]
+fn every_page_is_in_the_summary() {
+    let known: BTreeSet<_> = PAGES.iter().map(|page| &page.path).collect();
+    let mut problems = Vec::new();
+    for file in files(Path::new("src")) {
+        let name = file.file_name().unwrap();
+        if name != "SUMMARY.md" && name != "404.md" && !known.contains(&file) {
+            problems.push(problem(file, 1, "is not in src/SUMMARY.md"));
+        }
+    }
+    report(&problems);
+}
+
+/// No listing, anchor, twin or output that no page shows.
+#[test]
+fn every_listing_is_shown() {
+    let mut shown: HashMap<&Path, Vec<&Include>> = HashMap::new();
+    for include in &INCLUDES.0 {
+        shown.entry(&include.file).or_default().push(include);
+    }
+    let mut problems = Vec::new();
+    for section in SECTIONS {
+        let folder = Path::new("listings").join(section);
+        let page = Path::new("src").join(section).with_extension("md");
+        for file in files(&folder) {
+            let inside = file.strip_prefix(&folder).unwrap();
+            if inside == Path::new("Cargo.toml") {
+                continue;
+            }
+            if !is_expected(section, inside) {
+                let what = "has no place in a section's folder";
+                problems.push(problem(file, 1, what));
+                continue;
+            }
+            let Some(includes) = shown.get(file.as_path()) else {
+                problems.push(problem(file, 1, "is shown on no page"));
+                continue;
+            };
+            if !includes.iter().any(|include| include.page == page) {
+                let what = format!("is not shown on {}", page.display());
+                problems.push(problem(&file, 1, what));
+            }
+            let text = fs::read_to_string(root().join(&file)).unwrap();
+            for (anchor, line) in includes::anchors(&text) {
+                let part = Part::Anchor(anchor.clone());
+                if anchor != "all"
+                    && !includes.iter().any(|include| include.part == part)
+                {
+                    let what = format!("anchor {anchor:?} is shown nowhere");
+                    problems.push(problem(&file, line, what));
+                }
+            }
+        }
+    }
+    report(&problems);
+}
+
+fn is_expected(section: &str, file: &Path) -> bool {
+    let folder = file.parent().and_then(Path::to_str).unwrap_or_default();
+    let ending = file.extension().and_then(|it| it.to_str());
+    match (folder, ending.unwrap_or_default()) {
+        ("", "py") => file.file_stem().is_some_and(|stem| stem == section),
+        ("src" | "src/bin" | "examples", "rs") => true,
+        ("output", "txt") => true,
+        _ => false,
+    }
+}
+
+/// An output without its program is left over from a listing that is gone.
+#[test]
+fn every_output_has_its_program() {
+    let mut problems = Vec::new();
+    for section in SECTIONS {
+        let folder = Path::new("listings").join(section);
+        for file in files(&folder.join("output")) {
+            let stem = file.file_stem().unwrap().to_string_lossy();
+            let source = if stem == section {
+                folder.join("src/main.rs")
+            } else if stem.ends_with(".py") {
+                folder.join(&*stem)
+            } else {
+                folder.join("src/bin").join(format!("{stem}.rs"))
+            };
+            if !root().join(&source).is_file() {
+                let what = format!("there is no {}", source.display());
+                problems.push(problem(file, 1, what));
+            }
+        }
+    }
+    report(&problems);
+}
+
+#[test]
+fn every_fence_is_verified() {
+    let mut problems = Vec::new();
+    let mut count = 0;
+    for (path, text) in documents() {
+        for fence in expand::fences(&text) {
+            count += 1;
+            if let Some(what) = fence_problem(&path, &fence) {
+                problems.push(problem(&path, fence.line, what));
+            }
+        }
+    }
+    assert!(count > 4 * SECTIONS.len(), "the fences were not found");
+    report(&problems);
+}
+
+fn fence_problem(path: &Path, fence: &Fence) -> Option<String> {
+    let language = fence.language();
+    if language.is_empty() {
+        return Some("the fence has no language".to_owned());
+    }
+    if !LANGUAGES.contains(&language) {
+        return Some(format!("{language:?} is no language of this book"));
+    }
+    if let Some(tag) = UNVERIFIED.iter().find(|tag| fence.has(tag)) {
+        return Some(format!("a block marked {tag} is not verified"));
+    }
+    let included = fence.text.trim().starts_with("{{#")
+        && fence.text.trim().lines().count() == 1;
+    let in_book = path.starts_with("src");
+    if in_book && matches!(language, "rust" | "python") && !included {
+        return Some(format!(
+            "{language} reaches a page by one include, nothing else"
+        ));
+    }
+    None
+}
+
+/// The command over an output is the one that printed it.
+#[test]
+fn every_output_stands_under_its_command() {
+    let include =
+        pattern(r"\{\{#include \.\./(listings/\S+/output/\S+\.txt):2:\}\}");
+    let mut problems = Vec::new();
+    let mut count = 0;
+    for page in PAGES.iter() {
+        let fences = expand::fences(&page.source);
+        let mut command = None;
+        for fence in &fences {
+            if fence.language() == "sh" {
+                command = Some(fence.text.trim());
+            }
+            if !fence.text.contains("/output/") {
+                continue;
+            }
+            count += 1;
+            let Some(shown) = include.captures(&fence.text) else {
+                let what = "an output is included from line 2 on (…txt:2:)";
+                problems.push(problem(&page.path, fence.line, what));
+                continue;
+            };
+            let Ok(output) = fs::read_to_string(root().join(&shown[1])) else {
+                continue; // every_include_resolves reports it
+            };
+            let recorded = output.lines().next().unwrap_or_default();
+            if command != Some(recorded) {
+                let what = format!(
+                    "is the output of {recorded:?}, but under {:?}",
+                    command.unwrap_or("no command")
+                );
+                problems.push(problem(&page.path, fence.line, what));
+            }
+        }
+    }
+    assert!(count >= SECTIONS.len(), "the outputs were not found");
+    report(&problems);
+}
+
+/// Listings are numbered in the order of the page, and a caption names the
+/// file that stands under it.
+#[test]
+fn every_listing_has_its_number_and_name() {
+    let figure = pattern(
+        r#"(?s)<figure class="listing" id="(?<id>[^"]*)">\n<figcaption>(?<caption>.*?)</figcaption>(?<body>.*?)</figure>"#,
+    );
+    let caption = pattern(
+        r##"^<a href="#(?<id>[^"]+)">Listing (?<section>\d+)-(?<number>\d+)</a>: .+ · <code>(?<file>[^<]+)</code>$"##,
+    );
+    let file = pattern(r"\{\{#\w+ \.\./(?<file>[^:}]+)");
+    let mut problems = Vec::new();
+    for (index, section) in SECTIONS.iter().enumerate() {
+        let page = PAGES.iter().find(|page| page.stem() == *section).unwrap();
+        let mut number = 0;
+        for found in figure.captures_iter(&page.source) {
+            number += 1;
+            let start = found.get(0).unwrap().start();
+            let line = expand::line_at(&page.source, start);
+            let mut wrong = |what: String| {
+                problems.push(problem(&page.path, line, what));
+            };
+            let Some(named) = caption.captures(&found["caption"]) else {
+                wrong("the caption has not the form of the others".to_owned());
+                continue;
+            };
+            let expected = format!("{}-{number}", index + 1);
+            let given = format!("{}-{}", &named["section"], &named["number"]);
+            if given != expected {
+                wrong(format!("is Listing {expected}, not {given}"));
+            }
+            let shown = file
+                .captures(&found["body"])
+                .map(|file| PathBuf::from(&file["file"]));
+            if shown.as_deref() != Some(Path::new(&named["file"])) {
+                wrong(format!("the caption names {}", &named["file"]));
+            }
+            let stem = Path::new(&named["file"]).file_stem().unwrap();
+            let stem = match stem.to_string_lossy() {
+                main if main == "main" => (*section).into(),
+                other => other,
+            };
+            let id = format!("listing-{stem}");
+            if found["id"] != id || named["id"] != id {
+                wrong(format!("the figure's id and link should be {id}"));
+            }
+        }
+        if number == 0 {
+            problems.push(problem(&page.path, 1, "shows no listing"));
+        }
+        for mention in pattern(r"Listing (\d+-\d+)").captures_iter(&page.source)
+        {
+            let start = mention.get(0).unwrap().start();
+            let inside = &mention[1];
+            let known = (1..=number).map(|n| format!("{}-{n}", index + 1));
+            if !known.collect::<Vec<_>>().contains(&inside.to_owned())
+                && inside.starts_with(&format!("{}-", index + 1))
+            {
+                let line = expand::line_at(&page.source, start);
+                let what = format!("there is no Listing {inside}");
+                problems.push(problem(&page.path, line, what));
+            }
+        }
+    }
+    report(&problems);
+}
+
+/// Every link and every fragment of the built pages leads somewhere, and no
+/// page has one id twice.
+#[test]
+fn every_link_resolves() {
+    let folder = tempfile::tempdir().unwrap();
+    let built = site::build(root(), Some(folder.path()))
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    let html: BTreeMap<PathBuf, Html> = walk(&built)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|it| it == "html"))
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (path, Html::parse_document(&text))
+        })
+        .collect();
+    assert!(html.len() > SECTIONS.len(), "the pages were not built");
+
+    let with_id = Selector::parse("[id]").unwrap();
+    let ids: HashMap<&Path, Vec<&str>> = html
+        .iter()
+        .map(|(path, page)| {
+            let ids = page.select(&with_id).filter_map(|it| it.attr("id"));
+            (path.as_path(), ids.collect())
+        })
+        .collect();
+    let mut problems = Vec::new();
+    let mut links = 0;
+    for (path, page) in &html {
+        let mut seen = BTreeSet::new();
+        for id in &ids[path.as_path()] {
+            if !seen.insert(id) {
+                problems.push(place(&built, path, id, "is an id used twice"));
+            }
+        }
+        let linking = Selector::parse("a[href], link[href], [src]").unwrap();
+        for element in page.select(&linking) {
+            let link = element.attr("href").or(element.attr("src")).unwrap();
+            if link.contains("://") || link.starts_with("data:") {
+                if !link.starts_with("https://") && !link.starts_with("data:") {
+                    let what = "is a link without https";
+                    problems.push(place(&built, path, link, what));
+                }
+                continue;
+            }
+            links += 1;
+            let (file, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = match (file, file.strip_prefix('/')) {
+                ("", _) => path.clone(),
+                (_, Some(absolute)) => built.join(absolute),
+                _ => path.parent().unwrap().join(file),
+            };
+            let target = target.canonicalize().unwrap_or(target);
+            let target = match target.is_dir() {
+                true => target.join("index.html"),
+                false => target,
+            };
+            if !target.is_file() {
+                problems.push(place(&built, path, link, "is a dead link"));
+            } else if !fragment.is_empty()
+                && let Some(known) = ids.get(target.as_path())
+                && !known.contains(&fragment)
+            {
+                problems.push(place(&built, path, link, "is a dead fragment"));
+            }
+        }
+    }
+    assert!(links > 100, "the links were not found");
+    // print.html joins all pages and repeats what is wrong in them.
+    problems.retain(|problem| !problem.file.ends_with("print.html"));
+    report(&problems);
+}
+
+/// Finds where the Markdown of a built page says `text`.
+fn place(built: &Path, html: &Path, text: &str, what: &str) -> Problem {
+    let name = html.strip_prefix(built).unwrap().with_extension("md");
+    let page = PAGES.iter().find(|page| page.path.ends_with(&name));
+    let what = format!("{text:?} {what}");
+    match page {
+        Some(page) => {
+            let written = text.replacen(".html", ".md", 1);
+            let offset = page.source.find(&written).unwrap_or(0);
+            let line = expand::line_at(&page.source, offset);
+            problem(&page.path, line, what)
+        }
+        None => problem(html.strip_prefix(built).unwrap(), 1, what),
+    }
+}
+
+/// The pages and the documents beside them, with their text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let beside = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+    let mut documents: Vec<_> = beside
+        .iter()
+        .map(|name| {
+            let text = fs::read_to_string(root().join(name))
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            (PathBuf::from(name), text)
+        })
+        .collect();
+    let pages = PAGES.iter();
+    documents.extend(pages.map(|it| (it.path.clone(), it.source.clone())));
+    documents
+}
+
+/// Every file under `folder`, as a path from the book's root.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let found = walk(&root().join(folder)).into_iter();
+    found
+        .map(|path| path.strip_prefix(root()).unwrap().to_owned())
+        .filter(|path| !path.to_string_lossy().contains("__pycache__"))
+        .collect()
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(walk(&path)),
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}

@@ -1,0 +1,278 @@
+//! Every command that the README and the pages show works.
+//!
+//! `cargo test` itself is left to whoever runs this test, and what changes
+//! files (`SNAPSHOTS=overwrite`) is only checked to name a test that exists.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use harness::expand;
+use harness::supervise::Supervised;
+use harness::verified::Verified;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
+
+/// A command may have to compile first.
+const DEADLINE: Duration = Duration::from_secs(600);
+const GRACE: Duration = Duration::from_secs(5);
+
+fn main() -> Result<()> {
+    let arguments = Arguments::from_args();
+    let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
+    let trials = commands()?.into_iter().map(|(command, places)| {
+        let verified = Arc::clone(&verified);
+        Trial::test(command.clone(), move || {
+            works(&verified, &command).map_err(|error| {
+                Failed::from(format!(
+                    "{}: {command}: {error:#}",
+                    places.join(", ")
+                ))
+            })
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Each command of the `sh` fences, with the places where it stands.
+fn commands() -> Result<BTreeMap<String, Vec<String>>> {
+    let mut documents: Vec<(PathBuf, String)> = expand::pages(root())?
+        .into_iter()
+        .map(|page| (page.path, page.source))
+        .collect();
+    for name in ["README.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root().join(name))
+            .with_context(|| format!("cannot read {name}"))?;
+        documents.push((name.into(), text));
+    }
+    let mut commands: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, text) in documents {
+        for fence in expand::fences(&text) {
+            if fence.language() != "sh" {
+                continue;
+            }
+            for (index, line) in fence.text.lines().enumerate() {
+                let place =
+                    format!("{}:{}", path.display(), fence.line + 1 + index);
+                commands.entry(line.to_owned()).or_default().push(place);
+            }
+        }
+    }
+    ensure!(!commands.is_empty(), "the pages show no command");
+    Ok(commands)
+}
+
+fn works(verified: &Verified, command: &str) -> Result<()> {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    match words.as_slice() {
+        ["cargo", "run", "-p", section, ..] => {
+            let depends = sources(section)?;
+            let depends: Vec<&[u8]> =
+                depends.iter().map(Vec::as_slice).collect();
+            verified.once(command, &depends, || ends_well(&words))
+        }
+        ["cargo", "run", "--", "build"] => ends_well(&words),
+        ["cargo", "run", ..] => serves(&words),
+        ["cargo", "test"] => Ok(()),
+        ["SNAPSHOTS=overwrite" | "VERIFY=all", rest @ ..] => names_a_test(rest),
+        ["cargo", "test", ..] => names_a_test(&words),
+        ["python3", script] => {
+            ensure!(root().join(script).is_file(), "there is no {script}");
+            Ok(()) // tests/twins.rs runs it
+        }
+        ["mdbook", "build" | "serve", ..] => stock_mdbook(&words),
+        _ => bail!("tests/commands.rs does not know how to run this"),
+    }
+}
+
+/// What a listing's command depends on.
+fn sources(section: &str) -> Result<Vec<Vec<u8>>> {
+    let folder = root().join("listings").join(section);
+    let mut files = vec![root().join("Cargo.lock"), folder.join("Cargo.toml")];
+    for part in ["src", "src/bin", "examples"] {
+        for entry in fs::read_dir(folder.join(part)).into_iter().flatten() {
+            files.push(entry?.path());
+        }
+    }
+    files.sort();
+    let files = files.iter().filter(|file| file.is_file());
+    files
+        .map(|file| {
+            fs::read(file)
+                .with_context(|| format!("cannot read {}", file.display()))
+        })
+        .collect()
+}
+
+fn ends_well(words: &[&str]) -> Result<()> {
+    let outcome = Supervised::new(SUPERVISOR, program(words[0]))
+        .args(&words[1..])
+        .current_dir(root())
+        .deadline(DEADLINE)
+        .grace(GRACE)
+        .run()?;
+    // The starter of an exercise fails until the reader has solved it.
+    let starter = words.last().is_some_and(|word| word.ends_with("_starter"));
+    let faults = outcome.faults_unless_exit(if starter { 1 } else { 0 });
+    ensure!(
+        faults.is_empty(),
+        "{}\n{}",
+        faults.join("\n"),
+        outcome.output
+    );
+    Ok(())
+}
+
+/// The reader's command serves until it is ended, so it is ended here.
+fn serves(words: &[&str]) -> Result<()> {
+    let mut arguments = words[1..].to_vec();
+    if !arguments.contains(&"--no-open") {
+        if !arguments.contains(&"--") {
+            arguments.push("--");
+        }
+        arguments.push("--no-open");
+    }
+    let mut server = Running::start(words[0], &arguments)?;
+    let address = server.line_after("The book is at http://")?;
+    let address = address.split('/').next().unwrap_or_default();
+    let page = fetch(address, "/killing_process.html")?;
+    ensure!(
+        page.starts_with("HTTP/1.1 200") && page.contains("SIGTERM"),
+        "{address} did not serve the book: {}",
+        page.lines().next().unwrap_or_default()
+    );
+    Ok(())
+}
+
+/// Stock mdBook is not needed to read the book; where it is installed, it
+/// must work.
+fn stock_mdbook(words: &[&str]) -> Result<()> {
+    if Command::new("mdbook").arg("--version").output().is_err() {
+        let on_ci = env::var_os("CI").is_some_and(|ci| ci == "true");
+        ensure!(!on_ci, "mdbook is missing: cargo install mdbook --locked");
+        eprintln!("skipped {}: mdbook is not installed", words.join(" "));
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let place = folder.path().to_string_lossy().into_owned();
+    if words[1] == "build" {
+        let mut words = words.to_vec();
+        words.extend(["--dest-dir", &place]);
+        ends_well(&words)?;
+        let index = folder.path().join("killing_process.html");
+        ensure!(index.is_file(), "mdbook built no page");
+        return Ok(());
+    }
+    let mut arguments = words[1..].to_vec();
+    arguments.extend(["--dest-dir", &place, "--port", "3939"]);
+    let mut server = Running::start("mdbook", &arguments)?;
+    server.line_after("Serving on: http://")?;
+    // mdBook says so just before it listens.
+    let page = (0..100)
+        .find_map(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            fetch("127.0.0.1:3939", "/killing_process.html").ok()
+        })
+        .context("mdbook serve does not answer")?;
+    ensure!(
+        page.contains("SIGTERM"),
+        "mdbook serve served something else"
+    );
+    Ok(())
+}
+
+fn names_a_test(words: &[&str]) -> Result<()> {
+    let ["cargo", "test", "--test", name, ..] = words else {
+        bail!("tests/commands.rs knows only `cargo test --test NAME` here");
+    };
+    let file = root().join("tests").join(format!("{name}.rs"));
+    ensure!(file.is_file(), "there is no tests/{name}.rs");
+    Ok(())
+}
+
+fn program(name: &str) -> OsString {
+    match name {
+        "cargo" => env::var_os("CARGO").unwrap_or_else(|| name.into()),
+        _ => name.into(),
+    }
+}
+
+/// A server, which is ended with its whole process group when dropped: cargo
+/// is a process of its own, and the server is its child.
+struct Running {
+    child: Child,
+    output: BufReader<std::io::PipeReader>,
+}
+
+impl Running {
+    fn start(name: &str, arguments: &[&str]) -> Result<Running> {
+        use std::os::unix::process::CommandExt;
+
+        let (reader, writer) = std::io::pipe()?;
+        let child = Command::new(program(name))
+            .args(arguments)
+            .current_dir(root())
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        Ok(Running {
+            child,
+            output: BufReader::new(reader),
+        })
+    }
+
+    /// Reads on until a line contains `mark`; returns what follows it.
+    fn line_after(&mut self, mark: &str) -> Result<String> {
+        let mut printed = String::new();
+        let mut line = String::new();
+        while self.output.read_line(&mut line)? > 0 {
+            if let Some((_, rest)) = line.split_once(mark) {
+                return Ok(rest.trim_end().to_owned());
+            }
+            printed.push_str(&line);
+            line.clear();
+        }
+        bail!("it ended without saying {mark:?}:\n{printed}")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        use nix::sys::signal::{Signal, killpg};
+
+        if let Ok(group) = self.child.id().try_into() {
+            let group = nix::unistd::Pid::from_raw(group);
+            let _ = killpg(group, Signal::SIGTERM);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+fn fetch(address: &str, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)
+        .with_context(|| format!("cannot reach {address}"))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,140 @@
+//! Every Python twin prints what the Rust program beside it prints.
+//!
+//! Without python3 these tests pass on a reader's machine, with a word about
+//! it, and fail where `CI=true`.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use harness::programs::{self, SECTIONS};
+use harness::supervise::Supervised;
+use harness::verified::Verified;
+use libtest_mimic::{Arguments, Failed, Trial};
+use snapbox::data::DataFormat;
+use snapbox::{Assert, Data};
+
+const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Python's resource tracker and forkserver end by themselves, shortly after
+/// the interpreter.
+const GRACE: Duration = Duration::from_secs(5);
+
+fn main() -> Result<()> {
+    let arguments = Arguments::from_args();
+    let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
+    let version = python_version();
+    let trials = SECTIONS.map(|section| {
+        let (verified, version) = (Arc::clone(&verified), version.clone());
+        Trial::test(section, move || match version {
+            Some(version) => twin(&verified, section, &version),
+            None => python_is_missing(section),
+        })
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit();
+}
+
+fn python_version() -> Option<Vec<u8>> {
+    let output = Command::new("python3").arg("--version").output().ok()?;
+    output.status.success().then_some(output.stdout)
+}
+
+fn python_is_missing(section: &str) -> Result<(), Failed> {
+    if env::var_os("CI").is_some_and(|ci| ci == "true") {
+        return Err(Failed::from("python3 is missing: install it"));
+    }
+    eprintln!("skipped {section}: python3 is missing, install it to compare");
+    Ok(())
+}
+
+fn twin(
+    verified: &Verified,
+    section: &str,
+    version: &[u8],
+) -> Result<(), Failed> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = root.join(programs::twin(section));
+    let command = format!("python3 {}", programs::twin(section).display());
+    let declared = programs::declared(root, section)?;
+    let record = match declared.twin.differs {
+        Some(_) => programs::output(section, &format!("{section}.py.txt")),
+        None => programs::output(section, &format!("{section}.txt")),
+    };
+    let source = fs::read(&script)
+        .with_context(|| format!("cannot read {}", script.display()))?;
+    let recorded = fs::read_to_string(root.join(&record)).unwrap_or_default();
+    let free = declared.free_order.get(section).cloned();
+    let order = free.clone().unwrap_or_default();
+    let depends = [version, &source, recorded.as_bytes(), order.as_bytes()];
+    verified.once(&command, &depends, || {
+        let outcome = Supervised::new(SUPERVISOR, "python3")
+            .arg(&script)
+            .deadline(DEADLINE)
+            .grace(GRACE)
+            .run()?;
+        let mut faults = outcome.faults_unless_exit(0);
+        let printed = programs::redacted(&outcome.output);
+        let free = free.as_deref();
+        // The first line of the record is the Rust program's command.
+        let (_, expected) =
+            recorded.split_once('\n').unwrap_or((&recorded, ""));
+        if programs::in_one_order(&printed, free)?
+            != programs::in_one_order(expected, free)?
+        {
+            faults.extend(difference(
+                &record,
+                &printed,
+                expected,
+                declared.twin.differs.is_some().then_some(&command),
+            ));
+        }
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(Failed::from(format!(
+            "{}: {}\nit printed:\n{}\nrepeat with: {command}",
+            programs::twin(section).display(),
+            faults.join("\n"),
+            outcome.output,
+        )))
+    })
+}
+
+/// Describes how a twin's output differs. A twin with a record of its own
+/// (`own` is its command) can record it anew.
+fn difference(
+    record: &Path,
+    printed: &str,
+    expected: &str,
+    own: Option<&String>,
+) -> Option<String> {
+    let difference = match own {
+        Some(command) => {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            let file = root.join(record);
+            Assert::new()
+                .action_env("SNAPSHOTS")
+                .try_eq(
+                    Some(&record.display()),
+                    format!("{command}\n{printed}").into(),
+                    Data::read_from(&file, Some(DataFormat::Text)).raw(),
+                )
+                .err()?
+        }
+        None => Assert::new()
+            .try_eq(
+                Some(&record.display()),
+                printed.to_owned().into(),
+                Data::text(expected).raw(),
+            )
+            .err()?,
+    };
+    Some(format!(
+        "prints something else than the record\n{difference}"
+    ))
+}
