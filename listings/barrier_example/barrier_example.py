@@ -4,9 +4,14 @@ PARTIES = 3
 STEPS = 3
 
 
+def say(line):
+    # One write for text and line end, so that lines never mix.
+    print(line + "\n", end="", flush=True)
+
+
 def work(number, wait):
     for step in range(1, STEPS + 1):
-        print(f"party {number}: step {step}", flush=True)
+        say(f"party {number}: step {step}")
         wait()
 
 
@@ -22,7 +27,7 @@ class Announcement:
 
     def __call__(self):
         self.step.value += 1
-        print(f"--- all have taken step {self.step.value} ---", flush=True)
+        say(f"--- all have taken step {self.step.value} ---")
 
 
 def run(wait):
@@ -37,8 +42,8 @@ def run(wait):
 
 
 if __name__ == "__main__":
-    print("without a barrier:", flush=True)
+    say("without a barrier:")
     run(no_wait)
 
-    print("with a barrier:", flush=True)
+    say("with a barrier:")
     run(multiprocessing.Barrier(PARTIES, action=Announcement()).wait)
