@@ -1,0 +1,90 @@
+// ANCHOR: all
+//! Names a worker in two places, and looks at it with `/proc` and `ps`.
+
+#[cfg(target_os = "linux")]
+use {
+    anyhow::{Context, ensure},
+    nix::sys::prctl,
+    std::env,
+    std::ffi::CString,
+    std::fs,
+    std::io::{self, BufRead, BufReader},
+    std::os::unix::process::CommandExt,
+    std::process::{Command, Stdio},
+};
+
+use anyhow::{Result, bail};
+
+// ANCHOR: main
+#[cfg(target_os = "linux")]
+fn main() -> Result<()> {
+    let mut args = env::args().skip(1);
+    match args.next().as_deref() {
+        None => parent(),
+        Some("worker") => worker(args.next().context("a name is missing")?),
+        Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
+    }
+}
+// ANCHOR_END: main
+
+// ANCHOR: parent
+#[cfg(target_os = "linux")]
+fn parent() -> Result<()> {
+    let name = "Downloader-Process-7";
+    // ANCHOR: start
+    let mut worker = Command::new(env::current_exe()?)
+        .arg0(format!("downloader: {name}"))
+        .args(["worker", name])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start the worker")?;
+    // ANCHOR_END: start
+    let output = worker.stdout.take().context("the worker has no output")?;
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line)?;
+    ensure!(line == "ready\n", "the worker said {line:?}, not \"ready\"");
+
+    // ANCHOR: look
+    let pid = worker.id().to_string();
+    let comm = fs::read_to_string(format!("/proc/{pid}/comm"))?;
+    let cmdline = fs::read_to_string(format!("/proc/{pid}/cmdline"))?;
+    println!("/proc/PID/comm:    {comm:?}");
+    println!("/proc/PID/cmdline: {cmdline:?}");
+    println!("ps -o comm=:       {:?}", ps("comm=", &pid)?);
+    println!("ps -o args=:       {:?}", ps("args=", &pid)?);
+    // ANCHOR_END: look
+
+    ensure!(worker.wait()?.success(), "the worker failed");
+    Ok(())
+}
+// ANCHOR_END: parent
+
+// ANCHOR: ps
+#[cfg(target_os = "linux")]
+fn ps(column: &str, pid: &str) -> Result<String> {
+    let output = Command::new("ps")
+        .args(["-ww", "-o", column, "-p", pid])
+        .output()
+        .context("cannot run ps")?;
+    ensure!(output.status.success(), "ps: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+// ANCHOR_END: ps
+
+// ANCHOR: worker
+#[cfg(target_os = "linux")]
+fn worker(name: String) -> Result<()> {
+    prctl::set_name(&CString::new(name)?).context("cannot set the name")?;
+    println!("ready");
+    io::copy(&mut io::stdin(), &mut io::sink())
+        .context("cannot read standard input")?;
+    Ok(())
+}
+// ANCHOR_END: worker
+
+#[cfg(not(target_os = "linux"))]
+fn main() -> Result<()> {
+    bail!("this program needs Linux: it reads /proc and calls prctl")
+}
+// ANCHOR_END: all
