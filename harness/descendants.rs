@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -89,12 +89,12 @@ pub fn adopt_orphans() -> io::Result<()> {
 /// Sends SIGKILL to the program's group and to every descendant found.
 /// Returns those that were still running.
 pub fn kill_all(group: Pid) -> Vec<Descendant> {
-    // An error means that there is nobody left to kill.
-    let _ = killpg(group, Signal::SIGKILL);
     let mut found = all();
     found.retain(|process| process.state != 'Z');
+    // An error means that there is nobody left to kill.
+    let _ = killpg(group, Signal::SIGKILL);
     for process in &found {
-        let _ = nix::sys::signal::kill(process.pid, Signal::SIGKILL);
+        let _ = kill(process.pid, Signal::SIGKILL);
     }
     found
 }

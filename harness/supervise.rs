@@ -13,8 +13,8 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-/// Most that is kept of a program's output, in bytes. A program that prints
-/// without end fills the pipe after that, blocks, and meets its deadline.
+/// Most that is read of a program's output, in bytes. After that the pipe is
+/// closed, so a program that prints without end is stopped by SIGPIPE.
 const MOST_OUTPUT: u64 = 1 << 20;
 
 /// Where POSIX shared memory and named semaphores live on Linux.
@@ -172,6 +172,9 @@ impl Supervised {
             .context("the supervisor left no report")?;
         let report: Report = serde_json::from_reader(report)?;
         let mut faults = Vec::new();
+        if output.len() as u64 >= MOST_OUTPUT {
+            faults.push(format!("printed more than {MOST_OUTPUT} bytes"));
+        }
         if report.overdue {
             let limit = self.deadline.as_secs_f32();
             faults.push(format!("did not end within {limit} s"));

@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -60,7 +61,7 @@ fn supervise() -> Result<()> {
     watch_lifeline(watchdog.limit.clone());
 
     let (status, mut left) = descendants::wait_for(child)?;
-    let overdue = !watchdog.killed().is_empty();
+    let overdue = watchdog.fired.load(Ordering::SeqCst);
     watchdog.limit.send(grace)?;
     descendants::reap_all()?;
     if !grace.is_zero() {
@@ -98,6 +99,7 @@ fn milliseconds(arg: OsString) -> Result<Duration> {
 struct Watchdog {
     /// Takes a new limit, counted from the moment it is sent.
     limit: Sender<Duration>,
+    fired: Arc<AtomicBool>,
     killed: Arc<Mutex<Vec<Descendant>>>,
 }
 
@@ -105,13 +107,15 @@ impl Watchdog {
     fn start(child: Pid, deadline: Duration) -> Watchdog {
         let (limit, limits) = mpsc::channel();
         let killed = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&killed);
+        let fired = Arc::new(AtomicBool::new(false));
+        let (log, flag) = (Arc::clone(&killed), Arc::clone(&fired));
         thread::spawn(move || {
             let mut limit = deadline;
             loop {
                 match limits.recv_timeout(limit) {
                     Ok(new) => limit = new,
                     Err(RecvTimeoutError::Timeout) => {
+                        flag.store(true, Ordering::SeqCst);
                         let found = descendants::kill_all(child);
                         log.lock()
                             .unwrap_or_else(PoisonError::into_inner)
@@ -122,7 +126,11 @@ impl Watchdog {
                 }
             }
         });
-        Watchdog { limit, killed }
+        Watchdog {
+            limit,
+            fired,
+            killed,
+        }
     }
 
     fn killed(&self) -> Vec<Descendant> {

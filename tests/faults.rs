@@ -1,0 +1,192 @@
+//! The checks themselves can fail: each fault that they promise to catch is
+//! planted here, and must be caught and named.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::RwLock;
+use std::time::Duration;
+
+use harness::expand::Page;
+use harness::includes;
+use harness::supervise::{Outcome, Supervised};
+
+const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
+
+/// Long enough for what ends by itself, on a busy machine too.
+const AMPLE: Duration = Duration::from_secs(30);
+
+/// Shared memory has no owner that could be told apart, so the test that
+/// leaves some runs alone.
+static SHARED: RwLock<()> = RwLock::new(());
+
+fn shell(script: &str, deadline: Duration) -> Outcome {
+    let _others = SHARED.read().unwrap();
+    run(script, deadline)
+}
+
+fn run(script: &str, deadline: Duration) -> Outcome {
+    Supervised::new(SUPERVISOR, "sh")
+        .args(["-c", script])
+        .deadline(deadline)
+        .run()
+        .unwrap()
+}
+
+fn assert_only_fault(outcome: &Outcome, fault: &str) {
+    let faults = &outcome.faults;
+    assert!(faults.len() == 1 && faults[0].contains(fault), "{faults:?}");
+}
+
+#[test]
+fn a_tidy_program_has_no_fault() {
+    let outcome = shell("echo out; echo err >&2; exit 3", AMPLE);
+    assert_eq!(outcome.output, "out\nerr\n");
+    assert_eq!(outcome.ending(), "exit code 3");
+    assert!(outcome.faults.is_empty(), "{:?}", outcome.faults);
+    assert_eq!(outcome.faults_unless_exit(0).len(), 1);
+}
+
+#[test]
+fn an_endless_program_is_ended() {
+    let outcome = shell("while :; do :; done", Duration::from_millis(300));
+    assert_only_fault(&outcome, "did not end within 0.3 s");
+    assert_eq!(outcome.ending(), "signal SIGKILL");
+}
+
+#[test]
+fn an_endless_family_is_ended() {
+    let script = "setsid sh -c 'while :; do sleep 1; done' & wait";
+    let outcome = shell(script, Duration::from_millis(300));
+    assert_only_fault(&outcome, "did not end within 0.3 s");
+}
+
+#[test]
+fn endless_output_is_bounded() {
+    let outcome = shell("yes", AMPLE);
+    assert_only_fault(&outcome, "printed more than 1048576 bytes");
+}
+
+#[test]
+fn a_death_by_signal_is_told() {
+    let outcome = shell("kill -KILL $$", AMPLE);
+    assert_eq!(outcome.ending(), "signal SIGKILL");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_leaked_child_is_found() {
+    let outcome = shell("sleep 1000 & exit 0", AMPLE);
+    assert_only_fault(&outcome, "left a process: still running: sleep 1000");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_leaked_child_in_a_session_of_its_own_is_found() {
+    let script = "(setsid sh -c 'echo up; exec sleep 1001' &) | head -n 1";
+    let outcome = shell(script, AMPLE);
+    assert_only_fault(&outcome, "left a process: still running: sleep 1001");
+}
+
+/// Set when this executable is started again to play a fault itself.
+const PLANTED: &str = "MULTIPROCESSING_IN_RUST_PLANTED";
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_zombie_is_found() {
+    if std::env::var_os(PLANTED).is_some() {
+        return leave_a_zombie();
+    }
+    let _others = SHARED.read().unwrap();
+    let this = std::env::current_exe().unwrap();
+    let outcome = Supervised::new(SUPERVISOR, this)
+        .args(["--exact", "a_zombie_is_found"])
+        .env(PLANTED, "1")
+        .run()
+        .unwrap();
+    assert_only_fault(&outcome, "left a process: zombie, never waited for");
+}
+
+#[cfg(target_os = "linux")]
+fn leave_a_zombie() {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+
+    #[allow(clippy::zombie_processes)]
+    let child = std::process::Command::new("true").spawn().unwrap();
+    let child = Id::Pid(nix::unistd::Pid::from_raw(child.id() as i32));
+    waitid(child, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).unwrap();
+}
+
+#[test]
+fn a_file_left_behind_is_found() {
+    let outcome = shell("touch forgotten", AMPLE);
+    assert_only_fault(&outcome, "left a file: forgotten");
+    let outcome = shell("mktemp >/dev/null", AMPLE);
+    assert_only_fault(&outcome, "left a file: tmp.");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn shared_memory_left_behind_is_found() {
+    let name = format!("multiprocessing-in-rust-{}", std::process::id());
+    let file = Path::new("/dev/shm").join(&name);
+    let _alone = SHARED.write().unwrap();
+    let outcome = run(&format!("touch {}", file.display()), AMPLE);
+    fs::remove_file(&file).unwrap();
+    assert_only_fault(
+        &outcome,
+        &format!("left shared memory: /dev/shm/{name}"),
+    );
+}
+
+fn page(source: &str) -> Vec<Page> {
+    vec![Page {
+        path: PathBuf::from("src/planted.md"),
+        source: source.to_owned(),
+        expanded: String::new(),
+    }]
+}
+
+fn problems(source: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (_, problems) = includes::check(root, &page(source));
+    problems
+        .iter()
+        .map(|problem| format!("{problem}\n"))
+        .collect()
+}
+
+const LISTING: &str = "../listings/killing_process/src/main.rs";
+
+#[test]
+fn a_good_include_is_no_problem() {
+    let source = format!("{{{{#rustdoc_include {LISTING}:worker}}}}");
+    assert_eq!(problems(&source), "");
+}
+
+#[test]
+fn a_misspelled_anchor_is_named() {
+    let source = format!("\n\n{{{{#rustdoc_include {LISTING}:wroker}}}}");
+    let found = problems(&source);
+    assert!(
+        found.starts_with("src/planted.md:3: ")
+            && found.contains("has no anchor \"wroker\"; it has: all, main"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let found = problems("\n{{#include ../listings/no/such.rs:all}}");
+    assert!(
+        found.starts_with(
+            "src/planted.md:2: cannot include listings/no/such.rs"
+        ),
+        "{found}"
+    );
+}
+
+#[test]
+fn an_unknown_directive_is_named() {
+    let found = problems("{{#inclued x.rs}}");
+    assert!(found.contains("unknown directive"), "{found}");
+}
