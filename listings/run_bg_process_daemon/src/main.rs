@@ -1,1 +1,85 @@
-fn main() {}
+// ANCHOR: all
+//! Ends a main program in four ways, and its daemon ends with it each time.
+
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+use std::{env, process, thread};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, raise};
+
+// ANCHOR: main
+fn main() -> Result<()> {
+    let mut args = env::args().skip(1);
+    match args.next().as_deref() {
+        None => observer(),
+        Some("main") => {
+            let way = args.next().context("a way to end is missing")?;
+            main_program(&way)
+        }
+        Some("daemon") => daemon(),
+        Some(role) => {
+            bail!("unknown role {role:?}: expected \"main\" or \"daemon\"")
+        }
+    }
+}
+// ANCHOR_END: main
+
+// ANCHOR: main_program
+fn main_program(way: &str) -> Result<()> {
+    let daemon = Command::new(env::current_exe()?)
+        .arg("daemon")
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("cannot start the daemon")?;
+    // Dropped any earlier, it would end the daemon too early.
+    let _lifeline = daemon.stdin;
+    match way {
+        "return" => Ok(()),
+        "panic" => panic!("main was told to panic"),
+        "exit" => process::exit(3),
+        "SIGKILL" => Ok(raise(Signal::SIGKILL)?),
+        _ => bail!("unknown way to end: {way:?}"),
+    }
+}
+// ANCHOR_END: main_program
+
+// ANCHOR: daemon
+fn daemon() -> Result<()> {
+    thread::spawn(end_with_main);
+    loop {
+        // The daemon's own work has no end.
+        thread::park();
+    }
+}
+
+fn end_with_main() {
+    // Nobody writes to the lifeline: reading it lasts as long as main does.
+    let _ = io::copy(&mut io::stdin(), &mut io::sink());
+    // Main's reader may be gone as well; println! would panic then.
+    let _ = writeln!(io::stdout(), "main is gone");
+    process::exit(0);
+}
+// ANCHOR_END: daemon
+
+// ANCHOR: observer
+fn observer() -> Result<()> {
+    // Linux lets us adopt the daemon when main is gone, and so wait for it.
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_child_subreaper(true)
+        .context("cannot become a subreaper")?;
+    for way in ["return", "panic", "exit", "SIGKILL"] {
+        let main = Command::new(env::current_exe()?)
+            .args(["main", way])
+            .stderr(Stdio::null())
+            .output()
+            .context("cannot run main")?;
+        let last_words = String::from_utf8_lossy(&main.stdout);
+        println!("{way}: {}, the daemon: {last_words:?}", main.status);
+        #[cfg(target_os = "linux")]
+        nix::sys::wait::wait().context("cannot wait for the daemon")?;
+    }
+    Ok(())
+}
+// ANCHOR_END: observer
+// ANCHOR_END: all
