@@ -1,0 +1,22 @@
+// ANCHOR: all
+//! Tries to start a program that does not exist.
+
+use std::env;
+use std::io::ErrorKind;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+fn main() -> Result<()> {
+    if let Some(arg) = env::args().nth(1) {
+        bail!("unknown argument {arg:?}: this program takes none");
+    }
+    // ANCHOR: proof
+    let result = Command::new("/no/such/program").spawn();
+    let error = result.err().context("the program was started")?;
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    println!("no Child, but an error: {error}");
+    // ANCHOR_END: proof
+    Ok(())
+}
+// ANCHOR_END: all
