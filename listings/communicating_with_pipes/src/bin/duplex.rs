@@ -42,7 +42,8 @@ fn parent() -> Result<()> {
 fn child() -> Result<()> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut input = BufReader::new(&socket);
-    writeln!(&socket, "what is your name?").context("cannot ask")?;
+    writeln!(&socket, "what is your name?")
+        .context("standard input is not the parent's socket")?;
     writeln!(&socket, "hello {}", receive(&mut input)?)?;
     let mut rest = String::new();
     let bytes = input.read_line(&mut rest)?;

@@ -1,0 +1,55 @@
+// ANCHOR: all
+//! Solution: let the child learn that there are no more words.
+
+use std::env;
+use std::io::{self, Read, Write};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use os_pipe::PipeWriter;
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => parent(),
+        Some("count") => count(),
+        Some(role) => bail!("unknown role {role:?}: expected \"count\""),
+    }
+}
+
+// ANCHOR: exercise
+fn send_words(words: &mut Option<PipeWriter>) -> Result<()> {
+    let pipe = words.as_mut().context("the pipe is closed")?;
+    writeln!(pipe, "one\ntwo\nthree").context("cannot send the words")?;
+    *words = None;
+    Ok(())
+}
+// ANCHOR_END: exercise
+
+fn parent() -> Result<()> {
+    let (words_reader, words) = os_pipe::pipe()?;
+    let (mut answer, answer_writer) = os_pipe::pipe()?;
+    let mut child = Command::new(env::current_exe()?)
+        .arg("count")
+        .stdin(words_reader)
+        .stdout(answer_writer)
+        .spawn()
+        .context("cannot start the child")?;
+
+    let mut words = Some(words);
+    send_words(&mut words)?;
+    let closed = words.is_none();
+    drop(words);
+    let mut text = String::new();
+    answer.read_to_string(&mut text)?;
+    ensure!(child.wait()?.success(), "the child failed");
+    ensure!(closed, "not solved yet: the child waits for more words");
+    ensure!(text == "3\n", "not solved yet: the child said {text:?}");
+    println!("solved: the child counted 3 words");
+    Ok(())
+}
+
+fn count() -> Result<()> {
+    let words = io::stdin().lines().count();
+    writeln!(io::stdout(), "{words}").context("cannot answer")
+}
+// ANCHOR_END: all

@@ -1,0 +1,101 @@
+// ANCHOR: all
+//! Sends messages of any bytes through pipes, each with its length before it.
+
+use std::env;
+use std::io::{BufReader, Read, Write};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+// ANCHOR: main
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => parent(),
+        Some("echo") => echo(),
+        Some(role) => bail!("unknown role {role:?}: expected \"echo\""),
+    }
+}
+// ANCHOR_END: main
+
+// ANCHOR: parent
+fn parent() -> Result<()> {
+    let (requests_reader, mut requests) = os_pipe::pipe()?;
+    let (answers, answers_writer) = os_pipe::pipe()?;
+    let mut child = Command::new(env::current_exe()?)
+        .arg("echo")
+        .stdin(requests_reader)
+        .stdout(answers_writer)
+        .spawn()
+        .context("cannot start the child")?;
+
+    let mut answers = BufReader::new(answers);
+    for message in [&b""[..], b"two\nlines\0", &[b'x'; 300_000]] {
+        write_frame(&mut requests, message)?;
+        let answer = read_frame(&mut answers)?.context("no answer")?;
+        ensure!(answer == message, "the answer is another message");
+        println!("{} bytes came back", answer.len());
+    }
+    drop(requests);
+    ensure!(read_frame(&mut answers)?.is_none(), "one answer too many");
+    println!("echo: {}", child.wait()?);
+    Ok(())
+}
+// ANCHOR_END: parent
+
+// ANCHOR: echo
+fn echo() -> Result<()> {
+    let mut input = BufReader::new(os_pipe::dup_stdin()?);
+    let mut output = os_pipe::dup_stdout()?;
+    while let Some(message) = read_frame(&mut input)? {
+        write_frame(&mut output, &message)?;
+    }
+    Ok(())
+}
+// ANCHOR_END: echo
+
+// ANCHOR: write
+const MAX_FRAME: usize = 1024 * 1024;
+
+fn write_frame(pipe: &mut impl Write, message: &[u8]) -> Result<()> {
+    let length = message.len();
+    ensure!(
+        length <= MAX_FRAME,
+        "{length} bytes do not fit into a frame"
+    );
+    // Length and message go out in one write: that halves the system calls.
+    let mut frame = Vec::with_capacity(4 + length);
+    frame.extend(u32::try_from(length)?.to_be_bytes());
+    frame.extend(message);
+    pipe.write_all(&frame).context("cannot write a frame")
+}
+// ANCHOR_END: write
+
+// ANCHOR: read
+/// Reads one frame, or `None` if the pipe ends where a frame would begin.
+fn read_frame(pipe: &mut impl Read) -> Result<Option<Vec<u8>>> {
+    let mut header = Vec::with_capacity(4);
+    pipe.by_ref().take(4).read_to_end(&mut header)?;
+    if header.is_empty() {
+        return Ok(None);
+    }
+    let Ok(header) = <[u8; 4]>::try_from(header.as_slice()) else {
+        bail!("expected a length of 4 bytes, the pipe ended after {header:?}")
+    };
+    let length = u32::from_be_bytes(header);
+    ensure!(
+        length as usize <= MAX_FRAME,
+        "expected a frame of at most {MAX_FRAME} bytes, not of {length}"
+    );
+    let mut message = Vec::with_capacity(length as usize);
+    let read = pipe
+        .by_ref()
+        .take(length.into())
+        .read_to_end(&mut message)?;
+    ensure!(
+        read == length as usize,
+        "expected a frame of {length} bytes, the pipe ended after {read}"
+    );
+    Ok(Some(message))
+}
+// ANCHOR_END: read
+// ANCHOR_END: all
