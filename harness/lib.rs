@@ -8,4 +8,5 @@ pub mod programs;
 pub mod serve;
 pub mod site;
 pub mod supervise;
+pub mod timeline;
 pub mod verified;
