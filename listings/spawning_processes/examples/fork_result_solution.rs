@@ -1,0 +1,55 @@
+// ANCHOR: all
+//! Solution: bring a result back from a forked child.
+
+use std::env;
+use std::io::{self, Read, Write};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+
+fn main() -> Result<()> {
+    if let Some(arg) = env::args().nth(1) {
+        bail!("unknown argument {arg:?}: this program takes none");
+    }
+    check()
+}
+
+// ANCHOR: task
+/// Squares a number in a child process.
+fn square(number: u32) -> Result<u64> {
+    let (mut reader, mut writer) = io::pipe()?;
+    // SAFETY: this process has one thread, so its copy may run any code.
+    match unsafe { fork() }.context("cannot fork")? {
+        ForkResult::Child => {
+            let result = u64::from(number) * u64::from(number);
+            let sent = writer.write_all(&result.to_ne_bytes());
+            // SAFETY: _exit ends this process and touches no memory.
+            unsafe { libc::_exit(sent.is_err().into()) }
+        }
+        ForkResult::Parent { child } => {
+            // Else a child that dies early would leave the read waiting.
+            drop(writer);
+            let mut bytes = [0; 8];
+            let received = reader.read_exact(&mut bytes);
+            let status = waitpid(child, None)?;
+            ensure!(status == WaitStatus::Exited(child, 0), "{status:?}");
+            received.context("the child sent no result")?;
+            Ok(u64::from_ne_bytes(bytes))
+        }
+    }
+}
+// ANCHOR_END: task
+
+fn check() -> Result<()> {
+    for (number, wanted) in [(7, 49), (1_000_000, 1_000_000_000_000)] {
+        let found = square(number)?;
+        ensure!(
+            found == wanted,
+            "not solved yet: {number} squared became {found}, not {wanted}"
+        );
+    }
+    println!("solved");
+    Ok(())
+}
+// ANCHOR_END: all

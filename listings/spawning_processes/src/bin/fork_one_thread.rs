@@ -1,0 +1,73 @@
+// ANCHOR: all
+//! Starts a child while another thread holds a lock, by fork and by spawn.
+
+use std::process::Command;
+use std::sync::{Mutex, mpsc};
+use std::{env, process, thread};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+
+static LOCK: Mutex<()> = Mutex::new(());
+const FREE: i32 = 0;
+const TAKEN: i32 = 3;
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => parent(),
+        Some("worker") => process::exit(look()),
+        Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
+    }
+}
+
+// ANCHOR: look
+/// The exit code of a child: does it find the lock free or taken?
+fn look() -> i32 {
+    match LOCK.try_lock() {
+        Ok(_) => FREE,
+        Err(_) => TAKEN,
+    }
+}
+// ANCHOR_END: look
+
+// ANCHOR: parent
+fn parent() -> Result<()> {
+    let (taken, wait_taken) = mpsc::channel();
+    let (release, wait_release) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let _guard = LOCK.lock();
+            let _ = taken.send(());
+            // Returns when `release` is dropped.
+            let _ = wait_release.recv();
+        });
+        wait_taken.recv()?;
+        let result = start_children();
+        drop(release);
+        result
+    })
+}
+// ANCHOR_END: parent
+
+// ANCHOR: children
+fn start_children() -> Result<()> {
+    // SAFETY: the child tries a lock and ends; neither allocates memory, and
+    // neither waits for a thread that is not there.
+    let child = match unsafe { fork() }.context("cannot fork")? {
+        // SAFETY: _exit ends this process and touches no memory.
+        ForkResult::Child => unsafe { libc::_exit(look()) },
+        ForkResult::Parent { child } => child,
+    };
+    // ANCHOR: proof
+    assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, TAKEN));
+    println!("fork: taken, and the thread that would free it is not there");
+
+    let status = Command::new(env::current_exe()?).arg("worker").status()?;
+    assert_eq!(status.code(), Some(FREE));
+    println!("spawn: free");
+    // ANCHOR_END: proof
+    Ok(())
+}
+// ANCHOR_END: children
+// ANCHOR_END: all

@@ -1,0 +1,80 @@
+// ANCHOR: all
+//! Panics in a forked child, and the parent's destructors run in the child.
+
+use std::io::{PipeWriter, Read, Write};
+use std::panic;
+use std::{env, io, process};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+
+// ANCHOR: guard
+/// Stands for anything that cleans up: deletes a file, kills a worker.
+struct Guard {
+    log: PipeWriter,
+    owner: u32,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let here = process::id() == self.owner;
+        let place = if here {
+            "in the parent, "
+        } else {
+            "in the child, "
+        };
+        let _ = self.log.write_all(place.as_bytes());
+    }
+}
+// ANCHOR_END: guard
+
+fn main() -> Result<()> {
+    if let Some(arg) = env::args().nth(1) {
+        bail!("unknown argument {arg:?}: this program takes none");
+    }
+    // The panics are the point, their messages are not.
+    panic::set_hook(Box::new(|_| {}));
+
+    // ANCHOR: proof
+    let log = clean_ups_after(|| panic!("in the child"))?;
+    assert_eq!(log, "in the child, in the parent, ");
+    println!("panic:             {log:?}");
+
+    let log = clean_ups_after(|| {
+        let result = panic::catch_unwind(|| panic!("in the child"));
+        // SAFETY: _exit ends this process and touches no memory.
+        unsafe { libc::_exit(if result.is_ok() { 0 } else { 101 }) }
+    })?;
+    assert_eq!(log, "in the parent, ");
+    println!("panic, then _exit: {log:?}");
+    // ANCHOR_END: proof
+    Ok(())
+}
+
+// ANCHOR: fork
+/// Forks while a guard is held, and returns what the guard wrote.
+fn clean_ups_after(task: impl FnOnce()) -> Result<String> {
+    let (mut reader, log) = io::pipe()?;
+    let guard = Guard {
+        log,
+        owner: process::id(),
+    };
+    // SAFETY: this process has one thread, so its copy may run any code.
+    match unsafe { fork() }.context("cannot fork")? {
+        ForkResult::Child => {
+            task();
+            bail!("the task has returned")
+        }
+        ForkResult::Parent { child } => {
+            let status = waitpid(child, None)?;
+            assert_eq!(status, WaitStatus::Exited(child, 101));
+        }
+    }
+    drop(guard);
+    let mut log = String::new();
+    reader.read_to_string(&mut log)?;
+    Ok(log)
+}
+// ANCHOR_END: fork
+// ANCHOR_END: all
