@@ -1,0 +1,59 @@
+// ANCHOR: all
+//! Proves that a process which ignores SIGTERM survives it, but not SIGKILL.
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Lines, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
+use nix::unistd::Pid;
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => parent(),
+        Some("worker") => worker(),
+        Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
+    }
+}
+
+// ANCHOR: proof
+fn worker() -> Result<()> {
+    // SAFETY: SIG_IGN installs no handler, so no code of ours runs on a signal.
+    unsafe { signal(Signal::SIGTERM, SigHandler::SigIgn) }?;
+    println!("ready");
+    io::copy(&mut io::stdin(), &mut io::stdout())
+        .context("cannot copy standard input")?;
+    Ok(())
+}
+
+fn parent() -> Result<()> {
+    let (mut worker, mut input, mut output) = start_worker()?;
+    assert_eq!(output.next().transpose()?.as_deref(), Some("ready"));
+
+    kill(Pid::from_raw(worker.id().try_into()?), Signal::SIGTERM)?;
+    writeln!(input, "still there?")?;
+    assert_eq!(output.next().transpose()?.as_deref(), Some("still there?"));
+
+    worker.kill()?;
+    assert_eq!(worker.wait()?.signal(), Some(9));
+    println!("survived SIGTERM, ended by SIGKILL");
+    Ok(())
+}
+// ANCHOR_END: proof
+
+type Output = Lines<BufReader<ChildStdout>>;
+
+fn start_worker() -> Result<(Child, ChildStdin, Output)> {
+    let mut worker = Command::new(env::current_exe()?)
+        .arg("worker")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start the worker")?;
+    let input = worker.stdin.take().context("no pipe to the worker")?;
+    let output = worker.stdout.take().context("no pipe from the worker")?;
+    Ok((worker, input, BufReader::new(output).lines()))
+}
+// ANCHOR_END: all

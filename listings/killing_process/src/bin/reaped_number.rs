@@ -1,0 +1,30 @@
+// ANCHOR: all
+//! Proves that after wait a Child is safe to kill, and its number is not.
+
+use std::env;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+fn main() -> Result<()> {
+    if let Some(arg) = env::args().nth(1) {
+        bail!("unknown argument {arg:?}: this program takes none");
+    }
+    // ANCHOR: proof
+    let mut child =
+        Command::new("true").spawn().context("cannot start true")?;
+    let pid = Pid::from_raw(child.id().try_into()?);
+    assert!(child.wait()?.success());
+
+    // The Child knows that it has been reaped, and sends nothing.
+    assert!(child.kill().is_ok());
+    // A number knows nothing: here it is free, later it is somebody else's.
+    assert_eq!(kill(pid, Signal::SIGTERM), Err(Errno::ESRCH));
+    println!("Child::kill: Ok, kill(number): no such process");
+    // ANCHOR_END: proof
+    Ok(())
+}
+// ANCHOR_END: all

@@ -1,0 +1,92 @@
+// ANCHOR: all
+//! Starts a list of different kinds of process, all through one role.
+
+use std::env;
+use std::io::{self, Write};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+// ANCHOR: kinds
+#[derive(Serialize, Deserialize)]
+enum Work {
+    CountWords { text: String },
+    Sum { numbers: Vec<u32> },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Answer {
+    Words(usize),
+    Total(u32),
+}
+
+impl Work {
+    fn run(self) -> Answer {
+        match self {
+            Work::CountWords { text } => {
+                Answer::Words(text.split_whitespace().count())
+            }
+            Work::Sum { numbers } => Answer::Total(numbers.iter().sum()),
+        }
+    }
+}
+// ANCHOR_END: kinds
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => parent(),
+        Some("worker") => worker(),
+        Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
+    }
+}
+
+// ANCHOR: parent
+fn parent() -> Result<()> {
+    let list = [
+        Work::CountWords {
+            text: "to be or not to be".into(),
+        },
+        Work::Sum {
+            numbers: vec![1, 2, 3],
+        },
+        Work::CountWords {
+            text: "that is the question".into(),
+        },
+    ];
+    // Collecting starts them all before the first is joined.
+    let started: Vec<Child> = list.iter().map(start).collect::<Result<_>>()?;
+    for child in started {
+        println!("{:?}", join(child)?);
+    }
+    Ok(())
+}
+// ANCHOR_END: parent
+
+fn start(work: &Work) -> Result<Child> {
+    let mut child = Command::new(env::current_exe()?)
+        .arg("worker")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start a worker")?;
+    let mut input = child.stdin.take().context("the worker has no input")?;
+    let work = serde_json::to_vec(work)?;
+    input.write_all(&work).context("cannot send the work")?;
+    Ok(child)
+}
+
+fn join(child: Child) -> Result<Answer> {
+    let output = child.wait_with_output()?;
+    let status = output.status;
+    ensure!(status.success(), "the worker failed: {status}");
+    serde_json::from_slice(&output.stdout).context("cannot read the answer")
+}
+
+fn worker() -> Result<()> {
+    let work: Work =
+        serde_json::from_reader(io::stdin()).context("cannot read the work")?;
+    io::stdout().write_all(&serde_json::to_vec(&work.run())?)?;
+    io::stdout().flush().context("cannot send the answer")
+}
+// ANCHOR_END: all

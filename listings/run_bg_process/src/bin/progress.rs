@@ -1,0 +1,85 @@
+// ANCHOR: all
+//! Shows the progress of a background process while the main program works.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => parent(),
+        Some("counter") => counter(),
+        Some(role) => bail!("unknown role {role:?}: expected \"counter\""),
+    }
+}
+
+// ANCHOR: parent
+fn parent() -> Result<()> {
+    let (mut counter, output) = start_counter()?;
+    let reports = forward(output);
+    loop {
+        work();
+        match reports.try_recv() {
+            Ok(report) => println!("counter: {report}"),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => break,
+        }
+    }
+    println!("main: joined the counter: {}", counter.wait()?);
+    Ok(())
+}
+// ANCHOR_END: parent
+
+// ANCHOR: forward
+/// Reads the lines in a thread, so that nobody else has to wait for them.
+fn forward(output: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+// ANCHOR_END: forward
+
+/// One short piece of the main program's own work.
+fn work() {
+    std::hint::black_box((0..10_000).sum::<u64>());
+}
+
+// ANCHOR: counter
+fn counter() -> Result<()> {
+    let mut primes = 0;
+    for percent in 1..=100 {
+        let block = (percent - 1) * 20..percent * 20;
+        primes += block.filter(|&n| is_prime(n)).count();
+        if percent % 25 == 0 {
+            println!("{percent}% done, {primes} primes");
+        }
+    }
+    Ok(())
+}
+// ANCHOR_END: counter
+
+fn is_prime(n: i32) -> bool {
+    n > 1 && (2..n).all(|divisor| n % divisor != 0)
+}
+
+fn start_counter() -> Result<(Child, ChildStdout)> {
+    let mut counter = Command::new(env::current_exe()?)
+        .arg("counter")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start the counter")?;
+    let output = counter.stdout.take().context("no output to read")?;
+    Ok((counter, output))
+}
+// ANCHOR_END: all
