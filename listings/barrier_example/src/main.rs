@@ -14,7 +14,6 @@ const STEPS: usize = 3;
 const GO: u8 = b'g';
 const BROKEN: u8 = b'b';
 
-// ANCHOR: main
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => parent(),
@@ -25,7 +24,6 @@ fn main() -> Result<()> {
         }
     }
 }
-// ANCHOR_END: main
 
 // ANCHOR: work
 fn work(mut wait: impl FnMut() -> Result<()>) -> Result<()> {

@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, raise};
 const ARRIVED: u8 = b'a';
 const GO: u8 = b'g';
 const BROKEN: u8 = b'b';
+const HEARD_BROKEN: i32 = 2;
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -103,8 +104,7 @@ fn party(rounds: usize) -> Result<()> {
     let mut coordinator = UnixStream::from(stdin);
     for _ in 0..rounds {
         if !wait(&mut coordinator)? {
-            println!("a party hears that the barrier is broken");
-            process::exit(2);
+            process::exit(HEARD_BROKEN);
         }
     }
     Ok(())

@@ -1,0 +1,95 @@
+// ANCHOR: all
+//! Exercise: exactly one party leads each round.
+
+use std::env;
+use std::io::{self, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+const PARTIES: usize = 3;
+const ROUNDS: usize = 5;
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => check(&run()?),
+        Some("party") => party(),
+        Some(role) => bail!("unknown role {role:?}: expected \"party\""),
+    }
+}
+
+fn check(log: &str) -> Result<()> {
+    for round in 1..=ROUNDS {
+        let line = format!("leader of round {round}");
+        let leaders = log.lines().filter(|it| *it == line).count();
+        ensure!(
+            leaders == 1,
+            "not solved yet: round {round} has {leaders} leaders, expected 1"
+        );
+    }
+    println!("solved: each round has one leader");
+    Ok(())
+}
+
+// ANCHOR: task
+/// Lets all parties go on. The byte is what `wait` returns in Python.
+fn release(parties: &mut [UnixStream]) -> Result<()> {
+    for party in parties {
+        party.write_all(&[0]).context("a party has ended")?;
+    }
+    Ok(())
+}
+// ANCHOR_END: task
+
+fn party() -> Result<()> {
+    let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+    let mut coordinator = UnixStream::from(stdin);
+    for round in 1..=ROUNDS {
+        coordinator.write_all(b"a").context("cannot arrive")?;
+        let mut index = [0];
+        coordinator.read_exact(&mut index).context("no answer")?;
+        if index == [0] {
+            println!("leader of round {round}");
+        }
+    }
+    Ok(())
+}
+
+fn run() -> Result<String> {
+    let (mut log, writer) = io::pipe()?;
+    let mut children = Vec::new();
+    let mut parties = Vec::new();
+    for _ in 0..PARTIES {
+        let (child, party) = start(writer.try_clone()?)?;
+        children.push(child);
+        parties.push(party);
+    }
+    drop(writer);
+    for _ in 0..ROUNDS {
+        for party in &mut parties {
+            party.read_exact(&mut [0]).context("a party has ended")?;
+        }
+        release(&mut parties)?;
+    }
+    let mut lines = String::new();
+    log.read_to_string(&mut lines)?;
+    for child in &mut children {
+        let status = child.wait()?;
+        ensure!(status.success(), "a party ended with {status}");
+    }
+    Ok(lines)
+}
+
+fn start(log: PipeWriter) -> Result<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let child = Command::new(env::current_exe()?)
+        .arg("party")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::from(log))
+        .spawn()
+        .context("cannot start a party")?;
+    Ok((child, ours))
+}
+// ANCHOR_END: all

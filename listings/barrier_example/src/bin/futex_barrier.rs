@@ -1,0 +1,195 @@
+// ANCHOR: all
+//! A barrier in shared memory: four processes meet, and one is then killed.
+
+#[cfg(target_os = "linux")]
+fn main() -> anyhow::Result<()> {
+    linux::main()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() -> anyhow::Result<()> {
+    anyhow::bail!("a futex is a thing of Linux: use a coordinator elsewhere")
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::unix::process::parent_id;
+    use std::process::{Command, ExitStatus, Stdio};
+    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+    use std::time::{Duration, Instant};
+    use std::{env, io, process, thread};
+
+    use anyhow::{Context, Result, anyhow, bail, ensure};
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+    use nix::sys::prctl::set_pdeathsig;
+    use nix::sys::signal::{Signal, raise};
+    use rustix::io::Errno;
+    use rustix::thread::futex;
+
+    const PARTIES: u32 = 4;
+    const ROUNDS: u32 = 1000;
+
+    pub fn main() -> Result<()> {
+        match env::args().nth(1).as_deref() {
+            None => parent(),
+            Some("party") => party(u32::MAX),
+            Some("short-lived") => party(ROUNDS),
+            Some(role) => bail!(
+                "unknown role {role:?}: expected \"party\" or \"short-lived\""
+            ),
+        }
+    }
+
+    // ANCHOR: shared
+    const BROKEN: u32 = 1;
+    const ROUND: u32 = 2;
+
+    #[repr(C)]
+    struct Shared {
+        /// How many have arrived in this round.
+        arrived: AtomicU32,
+        /// Grows by `ROUND` with each complete round; the lowest bit: broken.
+        phase: AtomicU32,
+        /// What the processes work on, to see that the barrier holds.
+        work: AtomicU32,
+    }
+    // ANCHOR_END: shared
+
+    impl Shared {
+        // ANCHOR: wait
+        /// True once all have arrived, false if the barrier is broken.
+        fn wait(&self, patience: Duration, action: impl FnOnce()) -> bool {
+            let deadline = Instant::now() + patience;
+            let phase = self.phase.load(Acquire);
+            if phase & BROKEN != 0 {
+                return false;
+            }
+            if self.arrived.fetch_add(1, AcqRel) + 1 == PARTIES {
+                self.arrived.store(0, Relaxed);
+                action();
+                self.settle(phase, phase.wrapping_add(ROUND));
+            }
+            while self.phase.load(Acquire) == phase {
+                if !self.sleep(phase, deadline) {
+                    self.settle(phase, phase | BROKEN);
+                }
+            }
+            self.phase.load(Acquire) & !BROKEN != phase
+        }
+        // ANCHOR_END: wait
+
+        // ANCHOR: settle
+        /// Ends a round in one way or the other; the first to do so wins.
+        fn settle(&self, from: u32, to: u32) {
+            if self
+                .phase
+                .compare_exchange(from, to, AcqRel, Acquire)
+                .is_ok()
+            {
+                self.wake();
+            }
+        }
+
+        fn break_for_all(&self) {
+            self.phase.fetch_or(BROKEN, Release);
+            self.wake();
+        }
+        // ANCHOR_END: settle
+
+        // ANCHOR: futex
+        /// Sleeps while `phase` is the current one. False at the deadline.
+        fn sleep(&self, phase: u32, deadline: Instant) -> bool {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(left) = left.try_into() else {
+                return false;
+            };
+            let shared = futex::Flags::empty();
+            // Anything but the deadline makes the caller look again.
+            futex::wait(&self.phase, shared, phase, Some(&left))
+                != Err(Errno::TIMEDOUT)
+        }
+
+        fn wake(&self) {
+            let shared = futex::Flags::empty();
+            // It can only fail for an address that is not mapped.
+            let _ = futex::wake(&self.phase, shared, i32::MAX as u32);
+        }
+        // ANCHOR_END: futex
+    }
+
+    // ANCHOR: party
+    fn party(rounds: u32) -> Result<()> {
+        // The parent's death must not leave this process asleep for ever.
+        set_pdeathsig(Signal::SIGKILL)?;
+        let parent = env::args().nth(2).context("missing the parent's pid")?;
+        ensure!(parent_id().to_string() == parent, "the parent is gone");
+        let shared = map(io::stdin())?;
+        for round in 1..=rounds {
+            shared.work.fetch_add(1, Relaxed);
+            if !shared.wait(Duration::from_secs(10), || {}) {
+                println!("broken after round {}", round - 1);
+                process::exit(2);
+            }
+            // Until this party arrives again, the others can be at most one
+            // step ahead.
+            let work = shared.work.load(Relaxed);
+            let expected = PARTIES * round..PARTIES * (round + 1);
+            ensure!(expected.contains(&work), "round {round}: work is {work}");
+        }
+        raise(Signal::SIGKILL).context("cannot kill this process")
+    }
+    // ANCHOR_END: party
+
+    fn parent() -> Result<()> {
+        let memory = memfd_create("barrier", MFdFlags::MFD_CLOEXEC)?;
+        nix::unistd::ftruncate(&memory, size_of::<Shared>().try_into()?)?;
+        let shared = map(&memory)?;
+        thread::scope(|scope| {
+            let mut watchers = Vec::new();
+            for role in ["party", "party", "party", "short-lived"] {
+                let memory = memory.try_clone()?;
+                watchers.push(scope.spawn(|| watch(role, memory, shared)));
+            }
+            let ends: Vec<_> = watchers.into_iter().map(|w| w.join()).collect();
+            for end in ends {
+                let status =
+                    end.map_err(|_| anyhow!("a watcher panicked"))??;
+                println!("{status}");
+            }
+            Ok(())
+        })
+    }
+
+    // ANCHOR: watch
+    /// Runs a party and breaks the barrier when it ends, however it ends.
+    fn watch(
+        role: &str,
+        memory: OwnedFd,
+        shared: &Shared,
+    ) -> Result<ExitStatus> {
+        let status = Command::new(env::current_exe()?)
+            .args([role, &process::id().to_string()])
+            .stdin(Stdio::from(memory))
+            .status();
+        shared.break_for_all();
+        status.context("cannot run a party")
+    }
+    // ANCHOR_END: watch
+
+    fn map(memory: impl AsFd) -> Result<&'static Shared> {
+        let length = size_of::<Shared>().try_into()?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping, at an address that the kernel chooses.
+        let address = unsafe {
+            mmap(None, length, access, MapFlags::MAP_SHARED, memory, 0)
+        }
+        .context("cannot map the shared memory")?;
+        // SAFETY: the mapping is never removed, starts at a page's border, and
+        // any bytes are valid atomics, zeros at first.
+        Ok(unsafe { address.cast::<Shared>().as_ref() })
+    }
+}
+// ANCHOR_END: all
