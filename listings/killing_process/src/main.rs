@@ -19,7 +19,6 @@ fn main() -> Result<()> {
 }
 // ANCHOR_END: main
 
-// ANCHOR: parent
 fn parent() -> Result<()> {
     // ANCHOR: terminate
     let mut worker = start_worker()?;
@@ -44,7 +43,6 @@ fn parent() -> Result<()> {
     // ANCHOR_END: join
     Ok(())
 }
-// ANCHOR_END: parent
 
 // ANCHOR: worker
 fn worker() -> Result<()> {

@@ -7,7 +7,6 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-// ANCHOR: main
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => parent(),
@@ -15,9 +14,7 @@ fn main() -> Result<()> {
         Some(role) => bail!("unknown role {role:?}: expected \"logger\""),
     }
 }
-// ANCHOR_END: main
 
-// ANCHOR: parent
 fn parent() -> Result<()> {
     println!("main: starts the logger");
     let mut logger = start_logger()?;
@@ -39,7 +36,6 @@ fn parent() -> Result<()> {
     // ANCHOR_END: join
     Ok(())
 }
-// ANCHOR_END: parent
 
 fn is_prime(n: i32) -> bool {
     (2..n).all(|divisor| n % divisor != 0)

@@ -25,7 +25,7 @@ fn obey(order: &str) -> Result<()> {
     }
 }
 
-// ANCHOR: proof
+// ANCHOR: catch
 fn child() -> Result<()> {
     let order = io::read_to_string(io::stdin())?;
     let outcome = panic::catch_unwind(|| obey(&order));
@@ -39,7 +39,9 @@ fn child() -> Result<()> {
     );
     outcome.unwrap_or(Ok(()))
 }
+// ANCHOR_END: catch
 
+// ANCHOR: proof
 fn parent() -> Result<()> {
     for (order, message, status) in [
         ("panic", "panicked\n", "exit status: 0"),

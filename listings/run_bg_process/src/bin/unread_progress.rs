@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-const REPORTS: usize = 1024;
+const REPORTS: usize = 128;
 const REPORT: [u8; 4096] = [b'.'; 4096];
 
 fn main() -> Result<()> {
