@@ -16,17 +16,27 @@
     makeScrollable();
     window.addEventListener('resize', makeScrollable);
 
-    // The sidebar's switch is a label; it acts as a button, so it says so.
-    const toggle = document.getElementById('mdbook-sidebar-toggle');
-    if (toggle) {
-        toggle.setAttribute('role', 'button');
-        toggle.tabIndex = 0;
-        toggle.addEventListener('keydown', function (event) {
-            if (event.key === 'Enter' || event.key === ' ') {
-                event.preventDefault();
-                toggle.click();
+    // The sidebar's switch is a label for a hidden checkbox, which no key
+    // reaches. It becomes the button that it looks like.
+    const label = document.getElementById('mdbook-sidebar-toggle');
+    const checkbox = document.getElementById('mdbook-sidebar-toggle-anchor');
+    if (label && checkbox) {
+        const button = document.createElement('button');
+        for (const name of label.getAttributeNames()) {
+            if (name !== 'for') {
+                button.setAttribute(name, label.getAttribute(name));
             }
+        }
+        button.type = 'button';
+        button.append(...label.childNodes);
+        button.addEventListener('click', function () {
+            label.click(); // mdBook listens to the label
+            checkbox.click();
         });
+        checkbox.addEventListener('change', function () {
+            button.setAttribute('aria-expanded', checkbox.checked);
+        });
+        label.replaceWith(button);
     }
 
     // The bar at the top is a landmark of its own.
