@@ -1,0 +1,87 @@
+// ANCHOR: all
+//! Exercise: results in the order of the tasks, solved.
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => check(&run()?),
+        Some("worker") => worker(),
+        Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
+    }
+}
+
+fn check(results: &[String]) -> Result<()> {
+    let expected = ["one", "two", "three"];
+    ensure!(
+        results == expected,
+        "not solved yet: the results are {results:?}, expected {expected:?}"
+    );
+    println!("solved: {results:?}");
+    Ok(())
+}
+
+// ANCHOR: task
+/// Takes pairs of a task's index and its result, in the order of arrival.
+fn collect(mut arrivals: Vec<(usize, String)>) -> Vec<String> {
+    arrivals.sort_by_key(|(index, _)| *index);
+    arrivals.into_iter().map(|(_, result)| result).collect()
+}
+// ANCHOR_END: task
+
+/// The three tasks end in the order three, one, two.
+fn run() -> Result<Vec<String>> {
+    let mut workers = [start_worker()?, start_worker()?, start_worker()?];
+    for (worker, task) in workers.iter_mut().zip(["one", "two", "three"]) {
+        send(worker, task)?;
+    }
+    let mut arrivals = Vec::new();
+    for index in [2, 0, 1] {
+        // Each task waits for this line before it ends.
+        send(&mut workers[index], "go")?;
+        arrivals.push((index, receive(&mut workers[index])?));
+    }
+    workers
+        .iter_mut()
+        .try_for_each(|it| it.wait().map(|_| ()))?;
+    Ok(collect(arrivals))
+}
+
+fn worker() -> Result<()> {
+    let mut lines = io::stdin().lines();
+    while let Some(task) = lines.next() {
+        let task = task?;
+        lines.next().context("the parent is gone")??;
+        println!("{task}");
+    }
+    Ok(())
+}
+
+fn send(worker: &mut Child, task: &str) -> Result<()> {
+    let tasks = worker.stdin.as_mut().context("no pipe to the worker")?;
+    tasks.write_all(format!("{task}\n").as_bytes())?;
+    Ok(())
+}
+
+/// Reads one answer. An empty one is the end of the worker.
+fn receive(worker: &mut Child) -> Result<String> {
+    let results = worker.stdout.as_mut().context("no pipe from the worker")?;
+    let mut line = String::new();
+    BufReader::new(results.take(4096)).read_line(&mut line)?;
+    ensure!(line.ends_with('\n'), "the worker has ended");
+    Ok(line.trim_end().to_owned())
+}
+
+fn start_worker() -> Result<Child> {
+    Command::new(env::current_exe()?)
+        .arg("worker")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start a worker")
+}
+// ANCHOR_END: all

@@ -1,0 +1,101 @@
+// ANCHOR: all
+//! Exercise: a task that kills its worker is tried three times, solved.
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, raise};
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => check(&run()?),
+        Some("worker") => worker(),
+        Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
+    }
+}
+
+fn check(results: &[String]) -> Result<()> {
+    let expected = ["1", "4", "lost after 3 tries", "16"];
+    ensure!(
+        results == expected,
+        "not solved yet: the results are {results:?}, expected {expected:?}"
+    );
+    println!("solved: {results:?}");
+    Ok(())
+}
+
+// ANCHOR: task
+/// Runs one task, which kills its worker in the first `deaths` tries.
+fn run_task(worker: &mut Child, number: u64, deaths: u64) -> Result<String> {
+    for tries in 0..3 {
+        let task = match tries < deaths {
+            false => number.to_string(),
+            true => "die".to_owned(),
+        };
+        if let Some(square) = ask(worker, &task)? {
+            return Ok(square);
+        }
+    }
+    Ok("lost after 3 tries".to_owned())
+}
+// ANCHOR_END: task
+
+fn run() -> Result<Vec<String>> {
+    let mut worker = start_worker()?;
+    let mut results = Vec::new();
+    for (number, deaths) in [(1, 0), (2, 2), (3, 99), (4, 0)] {
+        results.push(run_task(&mut worker, number, deaths)?);
+    }
+    worker.wait()?;
+    Ok(results)
+}
+
+/// The worker's answer, or nothing if it died: then it is a new worker.
+fn ask(worker: &mut Child, task: &str) -> Result<Option<String>> {
+    send(worker, task)?;
+    if let Ok(answer) = receive(worker) {
+        return Ok(Some(answer));
+    }
+    worker.kill()?;
+    worker.wait()?;
+    *worker = start_worker()?;
+    Ok(None)
+}
+
+fn worker() -> Result<()> {
+    for line in io::stdin().lines() {
+        let line = line?;
+        if line == "die" {
+            raise(Signal::SIGKILL)?;
+        }
+        println!("{}", line.parse::<u64>()?.pow(2));
+    }
+    Ok(())
+}
+
+fn send(worker: &mut Child, task: &str) -> Result<()> {
+    let tasks = worker.stdin.as_mut().context("no pipe to the worker")?;
+    tasks.write_all(format!("{task}\n").as_bytes())?;
+    Ok(())
+}
+
+/// Reads one answer. An empty one is the end of the worker.
+fn receive(worker: &mut Child) -> Result<String> {
+    let results = worker.stdout.as_mut().context("no pipe from the worker")?;
+    let mut line = String::new();
+    BufReader::new(results.take(4096)).read_line(&mut line)?;
+    ensure!(line.ends_with('\n'), "the worker has ended");
+    Ok(line.trim_end().to_owned())
+}
+
+fn start_worker() -> Result<Child> {
+    Command::new(env::current_exe()?)
+        .arg("worker")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start a worker")
+}
+// ANCHOR_END: all

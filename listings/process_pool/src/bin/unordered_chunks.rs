@@ -1,0 +1,106 @@
+// ANCHOR: all
+//! Squares a hundred numbers in chunks, taking each result as it arrives.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::{env, thread};
+
+use anyhow::{Context, Result, bail, ensure};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+const WORKERS: usize = 3;
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => parent(),
+        Some("worker") => worker(),
+        Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
+    }
+}
+
+// ANCHOR: parent
+fn parent() -> Result<()> {
+    let numbers: Vec<u64> = (1..=100).collect();
+    // The rule of Python's map: four chunks for each worker.
+    let size = numbers.len().div_ceil(4 * WORKERS);
+    let mut sum = 0;
+    imap_unordered(numbers.chunks(size), |squares| {
+        println!("a chunk of {}", squares.len());
+        sum += squares.iter().sum::<u64>();
+    })?;
+    println!("sum of the squares: {sum}");
+    Ok(())
+}
+// ANCHOR_END: parent
+
+// ANCHOR: imap_unordered
+fn imap_unordered<'a>(
+    chunks: impl Iterator<Item = &'a [u64]>,
+    mut take: impl FnMut(Vec<u64>),
+) -> Result<()> {
+    thread::scope(|scope| {
+        let (jobs, queue) = unbounded();
+        let (results, arrivals) = unbounded();
+        for _ in 0..WORKERS {
+            let (queue, results) = (queue.clone(), results.clone());
+            scope.spawn(move || supervise(queue, results));
+        }
+        chunks.for_each(|chunk| _ = jobs.send(chunk));
+        drop((jobs, results));
+        for result in arrivals {
+            take(result?);
+        }
+        Ok(())
+    })
+}
+
+fn supervise(queue: Receiver<&[u64]>, results: Sender<Result<Vec<u64>>>) {
+    let squares = || -> Result<()> {
+        let mut worker = start_worker()?;
+        for chunk in queue {
+            // The receiver may have gone after another worker's error.
+            let _ = results.send(ask(&mut worker, chunk));
+        }
+        worker.wait()?;
+        Ok(())
+    };
+    if let Err(error) = squares() {
+        let _ = results.send(Err(error));
+    }
+}
+// ANCHOR_END: imap_unordered
+
+fn ask(worker: &mut Child, chunk: &[u64]) -> Result<Vec<u64>> {
+    let tasks = worker.stdin.as_mut().context("no pipe to the worker")?;
+    let numbers: Vec<String> = chunk.iter().map(u64::to_string).collect();
+    tasks.write_all((numbers.join(" ") + "\n").as_bytes())?;
+    let results = worker.stdout.as_mut().context("no pipe from the worker")?;
+    let mut line = String::new();
+    BufReader::new(results.take(4096)).read_line(&mut line)?;
+    let squares: Vec<u64> = line
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    ensure!(squares.len() == chunk.len(), "the worker has ended");
+    Ok(squares)
+}
+
+fn worker() -> Result<()> {
+    for line in io::stdin().lines() {
+        let line = line?;
+        let numbers = line.split_whitespace().map(str::parse::<u64>);
+        let squares = numbers.map(|n| Ok(n?.pow(2).to_string()));
+        println!("{}", squares.collect::<Result<Vec<_>>>()?.join(" "));
+    }
+    Ok(())
+}
+
+fn start_worker() -> Result<Child> {
+    Command::new(env::current_exe()?)
+        .arg("worker")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start a worker")
+}
+// ANCHOR_END: all
