@@ -21,31 +21,27 @@ fn main() -> Result<()> {
 }
 // ANCHOR_END: main
 
-// ANCHOR: parent
 fn parent() -> Result<()> {
     // ANCHOR: start
     let mut adder = worker(&["add", "2", "40"])?.spawn()?;
-    let mut failer = worker(&["fail"])?.spawn()?;
+    let mut failing = worker(&["fail"])?.spawn()?;
     // ANCHOR_END: start
-    // ANCHOR: alive
     println!(
         "alive: {} {}",
         is_alive(&mut adder)?,
-        is_alive(&mut failer)?
+        is_alive(&mut failing)?
     );
-    // ANCHOR_END: alive
     // ANCHOR: join
     println!("add: {}", adder.wait()?);
-    println!("fail: {}", failer.wait()?);
+    println!("fail: {}", failing.wait()?);
     // ANCHOR_END: join
     println!(
         "alive: {} {}",
         is_alive(&mut adder)?,
-        is_alive(&mut failer)?
+        is_alive(&mut failing)?
     );
     Ok(())
 }
-// ANCHOR_END: parent
 
 // ANCHOR: create
 fn worker(role: &[&str]) -> Result<Command> {

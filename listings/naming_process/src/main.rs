@@ -18,7 +18,6 @@ fn main() -> Result<()> {
 }
 // ANCHOR_END: main
 
-// ANCHOR: parent
 fn parent() -> Result<()> {
     let names = [Some("Worker-1"), Some("Downloader-Process"), None];
     for (name, number) in names.into_iter().zip(1..) {
@@ -36,13 +35,10 @@ fn parent() -> Result<()> {
     }
     Ok(())
 }
-// ANCHOR_END: parent
 
-// ANCHOR: worker
 fn worker(name: &str) -> Result<()> {
     log(name, "started")
 }
-// ANCHOR_END: worker
 
 // ANCHOR: log
 /// Writes one line in one piece, which `eprintln!` does not.

@@ -32,7 +32,6 @@ fn main() -> Result<()> {
 }
 // ANCHOR_END: main
 
-// ANCHOR: parent
 fn parent() -> Result<()> {
     let (mut server, server_pid) = start_server()?;
     SETTING.store(2, Relaxed);
@@ -45,9 +44,7 @@ fn parent() -> Result<()> {
     ensure!(status.success(), "the spawned worker: {status}");
     // ANCHOR_END: spawn
 
-    // ANCHOR: fork
     join(fork_worker("fork")?)?;
-    // ANCHOR_END: fork
 
     // ANCHOR: ask
     server.write_all(b"w").context("cannot ask the server")?;
@@ -58,7 +55,6 @@ fn parent() -> Result<()> {
     join(server_pid)
     // ANCHOR_END: ask
 }
-// ANCHOR_END: parent
 
 // ANCHOR: join
 fn join(child: Pid) -> Result<()> {

@@ -61,7 +61,6 @@ fn worker() -> Result<()> {
     Ok(())
 }
 
-// ANCHOR: await_end
 /// Waits until the worker has ended, and leaves its status where it is.
 #[cfg(target_os = "linux")]
 fn await_end(pid: Pid) -> Result<()> {
@@ -70,7 +69,6 @@ fn await_end(pid: Pid) -> Result<()> {
     waitid(Id::Pid(pid), flags).context("cannot wait for the worker")?;
     Ok(())
 }
-// ANCHOR_END: await_end
 
 #[cfg(not(target_os = "linux"))]
 fn await_end(_: Pid) -> Result<()> {

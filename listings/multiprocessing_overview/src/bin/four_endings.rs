@@ -19,7 +19,6 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: parent
 fn parent() -> Result<()> {
     let success = status_of("success")?;
     let error = status_of("error")?;
@@ -37,7 +36,6 @@ fn parent() -> Result<()> {
     // ANCHOR_END: proof
     Ok(())
 }
-// ANCHOR_END: parent
 
 fn status_of(way: &str) -> Result<ExitStatus> {
     Command::new(env::current_exe()?)
@@ -48,7 +46,6 @@ fn status_of(way: &str) -> Result<ExitStatus> {
         .context("cannot start the worker")
 }
 
-// ANCHOR: end
 fn end(way: &str) -> Result<()> {
     match way {
         "success" => Ok(()),
@@ -58,5 +55,4 @@ fn end(way: &str) -> Result<()> {
         _ => bail!("unknown way to end {way:?}"),
     }
 }
-// ANCHOR_END: end
 // ANCHOR_END: all

@@ -42,7 +42,6 @@ fn careful() -> Result<()> {
 }
 // ANCHOR_END: roles
 
-// ANCHOR: without_reader
 /// Runs a worker whose standard output nobody can read.
 fn without_reader(role: &str) -> Result<ExitStatus> {
     let (reader, writer) = io::pipe()?;
@@ -54,5 +53,4 @@ fn without_reader(role: &str) -> Result<ExitStatus> {
         .status()
         .context("cannot start the worker")
 }
-// ANCHOR_END: without_reader
 // ANCHOR_END: all

@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-// ANCHOR: main
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => parent(),
@@ -14,7 +13,6 @@ fn main() -> Result<()> {
         Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
     }
 }
-// ANCHOR_END: main
 
 fn parent() -> Result<()> {
     // ANCHOR: proof

@@ -15,7 +15,6 @@ use {
 
 use anyhow::{Result, bail};
 
-// ANCHOR: main
 #[cfg(target_os = "linux")]
 fn main() -> Result<()> {
     let mut args = env::args().skip(1);
@@ -25,13 +24,11 @@ fn main() -> Result<()> {
         Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
     }
 }
-// ANCHOR_END: main
 
 // ANCHOR: parent
 #[cfg(target_os = "linux")]
 fn parent() -> Result<()> {
     let name = "Downloader-Process-7";
-    // ANCHOR: start
     let mut worker = Command::new(env::current_exe()?)
         .arg0(format!("downloader: {name}"))
         .args(["worker", name])
@@ -39,13 +36,11 @@ fn parent() -> Result<()> {
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start the worker")?;
-    // ANCHOR_END: start
     let output = worker.stdout.take().context("the worker has no output")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
     ensure!(line == "ready\n", "the worker said {line:?}, not \"ready\"");
 
-    // ANCHOR: look
     let pid = worker.id().to_string();
     let comm = fs::read_to_string(format!("/proc/{pid}/comm"))?;
     let cmdline = fs::read_to_string(format!("/proc/{pid}/cmdline"))?;
@@ -53,7 +48,6 @@ fn parent() -> Result<()> {
     println!("/proc/PID/cmdline: {cmdline:?}");
     println!("ps -o comm=:       {:?}", ps("comm=", &pid)?);
     println!("ps -o args=:       {:?}", ps("args=", &pid)?);
-    // ANCHOR_END: look
 
     ensure!(worker.wait()?.success(), "the worker failed");
     Ok(())

@@ -61,7 +61,6 @@ fn parent() -> Result<()> {
         .iter_mut()
         .for_each(|worker| drop(worker.stdin.take()));
 
-    // ANCHOR: read
     let mut last = BTreeMap::new();
     for line in BufReader::new(reader).lines() {
         let line = line.context("cannot read the log")?;
@@ -69,7 +68,6 @@ fn parent() -> Result<()> {
         let before = last.insert(name.to_owned(), seq).unwrap_or(0);
         ensure!(seq == before + 1, "{name}: {seq} came after {before}");
     }
-    // ANCHOR_END: read
     for mut worker in workers {
         let status = worker.wait()?;
         ensure!(status.success(), "a worker: {status}");

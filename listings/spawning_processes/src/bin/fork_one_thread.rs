@@ -59,14 +59,12 @@ fn start_children() -> Result<()> {
         ForkResult::Child => unsafe { libc::_exit(look()) },
         ForkResult::Parent { child } => child,
     };
-    // ANCHOR: proof
     assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, TAKEN));
     println!("fork: taken, and the thread that would free it is not there");
 
     let status = Command::new(env::current_exe()?).arg("worker").status()?;
     assert_eq!(status.code(), Some(FREE));
     println!("spawn: free");
-    // ANCHOR_END: proof
     Ok(())
 }
 // ANCHOR_END: children

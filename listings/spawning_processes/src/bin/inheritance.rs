@@ -62,7 +62,6 @@ fn parent() -> Result<()> {
     let (_reader, writer) = io::pipe()?;
     let fd = writer.as_raw_fd();
 
-    // ANCHOR: proof
     let status = Command::new(env::current_exe()?)
         .args(["child", &fd.to_string()])
         .status()?;
@@ -73,7 +72,6 @@ fn parent() -> Result<()> {
     let all = MEMORY | ENVIRONMENT | MASK | FILE;
     assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, all));
     println!("fork:  environment, signal mask, memory, file descriptor");
-    // ANCHOR_END: proof
     Ok(())
 }
 // ANCHOR_END: parent
