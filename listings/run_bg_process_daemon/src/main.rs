@@ -8,7 +8,6 @@ use std::{env, process, thread};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, raise};
 
-// ANCHOR: main
 fn main() -> Result<()> {
     let mut args = env::args().skip(1);
     match args.next().as_deref() {
@@ -23,7 +22,6 @@ fn main() -> Result<()> {
         }
     }
 }
-// ANCHOR_END: main
 
 // ANCHOR: main_program
 fn main_program(way: &str) -> Result<()> {

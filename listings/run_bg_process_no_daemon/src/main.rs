@@ -55,7 +55,6 @@ fn worker(socket: &str) -> Result<()> {
 }
 // ANCHOR_END: worker
 
-// ANCHOR: observer
 fn observer() -> Result<()> {
     // ANCHOR: adopt
     // Elsewhere process 1 adopts orphans, and nobody else can.
@@ -100,7 +99,6 @@ fn observer() -> Result<()> {
     // ANCHOR_END: stop
     Ok(())
 }
-// ANCHOR_END: observer
 
 // ANCHOR: accept
 /// Waits for a worker that may have died on its way here: not for ever.

@@ -1,0 +1,69 @@
+// ANCHOR: all
+//! Asks a daemon and the daemon's helper which parent-death signal they have.
+
+use std::env;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => parent(),
+        Some("daemon") => daemon(),
+        Some("helper") => report("helper"),
+        Some(role) => {
+            bail!("unknown role {role:?}: expected \"daemon\" or \"helper\"")
+        }
+    }
+}
+
+fn parent() -> Result<()> {
+    // ANCHOR: proof
+    let mut command = Command::new(env::current_exe()?);
+    command.arg("daemon");
+    // SAFETY: between fork and exec only the system call prctl runs.
+    unsafe { command.pre_exec(set_pdeathsig) };
+    let daemon = command.output().context("cannot run the daemon")?;
+    let report = String::from_utf8(daemon.stdout)?;
+    assert_eq!(report, "daemon: SIGKILL\nhelper: none\n");
+    // ANCHOR_END: proof
+    print!("{report}");
+    Ok(())
+}
+
+fn daemon() -> Result<()> {
+    report("daemon")?;
+    Command::new(env::current_exe()?)
+        .arg("helper")
+        .status()
+        .context("cannot run the helper")?;
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn set_pdeathsig() -> io::Result<()> {
+    let signal = nix::sys::signal::Signal::SIGKILL;
+    Ok(nix::sys::prctl::set_pdeathsig(signal)?)
+}
+
+#[cfg(target_os = "linux")]
+fn report(name: &str) -> Result<()> {
+    let signal = match nix::sys::prctl::get_pdeathsig()? {
+        Some(signal) => signal.as_str(),
+        None => "none",
+    };
+    writeln!(io::stdout(), "{name}: {signal}").context("cannot report")
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_pdeathsig() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn report(_: &str) -> Result<()> {
+    bail!("only Linux has a parent-death signal");
+}
+// ANCHOR_END: all

@@ -1,0 +1,48 @@
+// ANCHOR: all
+//! Exercise: start a worker in a session of its own.
+
+use std::env;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::{Pid, getsid, setsid};
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => check(),
+        Some("worker") => worker(),
+        Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
+    }
+}
+
+// ANCHOR: exercise
+fn start_worker() -> Result<Child> {
+    let mut worker = Command::new(env::current_exe()?);
+    worker.arg("worker").stdin(Stdio::piped());
+    // SAFETY: between fork and exec only the system call setsid runs.
+    unsafe { worker.pre_exec(|| Ok(setsid().map(drop)?)) };
+    worker.spawn().context("cannot start the worker")
+}
+// ANCHOR_END: exercise
+
+fn check() -> Result<()> {
+    let mut worker = start_worker()?;
+    let pid = Pid::from_raw(worker.id().try_into()?);
+    let session = getsid(Some(pid))?;
+    drop(worker.stdin.take());
+    worker.wait()?;
+    ensure!(
+        session == pid,
+        "not solved yet: the worker is in our session"
+    );
+    println!("solved: the worker leads a session");
+    Ok(())
+}
+
+fn worker() -> Result<()> {
+    io::copy(&mut io::stdin(), &mut io::sink())?;
+    Ok(())
+}
+// ANCHOR_END: all

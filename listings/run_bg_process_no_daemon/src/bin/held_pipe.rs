@@ -1,0 +1,96 @@
+// ANCHOR: all
+//! Reads a main program's output to the end, while its worker holds the pipe.
+
+use std::env;
+use std::io::{self, PipeWriter};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, wait, waitpid};
+use nix::unistd::Pid;
+
+fn main() -> Result<()> {
+    let mut args = env::args().skip(1);
+    match args.next().as_deref() {
+        None => observer(),
+        Some("main") => match args.next().as_deref() {
+            Some("inherit") => main_program(Stdio::inherit()),
+            Some("null") => main_program(Stdio::null()),
+            _ => bail!("the worker's output is missing: inherit or null"),
+        },
+        Some("worker") => worker(),
+        Some(role) => {
+            bail!("unknown role {role:?}: expected \"main\" or \"worker\"")
+        }
+    }
+}
+
+fn observer() -> Result<()> {
+    adopt_orphans()?;
+    // ANCHOR: proof
+    // The worker keeps main's standard output: its end is not enough.
+    let (output, lifeline) = run_to_end("inherit")?;
+    assert!(output.recv_timeout(Duration::from_millis(100)).is_err());
+    drop(lifeline); // the worker ends
+    assert!(output.recv_timeout(Duration::from_secs(10)).is_ok());
+    wait()?;
+
+    // The worker has null output: the end of main is enough.
+    let (output, lifeline) = run_to_end("null")?;
+    assert!(output.recv_timeout(Duration::from_secs(10)).is_ok());
+    let any = Pid::from_raw(-1);
+    let worker = waitpid(any, Some(WaitPidFlag::WNOHANG))?;
+    assert_eq!(worker, WaitStatus::StillAlive);
+    // ANCHOR_END: proof
+    println!("inherited output: read to the end only when the worker ended");
+    println!("null output: read to the end while the worker runs");
+    drop(lifeline);
+    wait()?;
+    Ok(())
+}
+
+/// Waits for the end of main, then collects its output as `output()` does.
+fn run_to_end(
+    stdout: &str,
+) -> Result<(Receiver<io::Result<Output>>, PipeWriter)> {
+    let (reader, lifeline) = io::pipe()?;
+    let mut main = Command::new(env::current_exe()?)
+        .args(["main", stdout])
+        .stdin(reader)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start main")?;
+    main.wait()?;
+    let (sender, output) = mpsc::channel();
+    thread::spawn(move || sender.send(main.wait_with_output()));
+    Ok((output, lifeline))
+}
+
+fn main_program(stdout: Stdio) -> Result<()> {
+    let worker = Command::new(env::current_exe()?)
+        .arg("worker")
+        .stdout(stdout)
+        .spawn()
+        .context("cannot start the worker")?;
+    drop(worker);
+    Ok(())
+}
+
+/// Lives until the observer closes the pipe that is its standard input.
+fn worker() -> Result<()> {
+    io::copy(&mut io::stdin(), &mut io::sink())?;
+    Ok(())
+}
+
+fn adopt_orphans() -> Result<()> {
+    if cfg!(not(target_os = "linux")) {
+        bail!("only Linux lets a program adopt orphans");
+    }
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_child_subreaper(true)?;
+    Ok(())
+}
+// ANCHOR_END: all
