@@ -8,7 +8,6 @@ use std::{env, io, thread};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-// ANCHOR: main
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => broker(),
@@ -19,7 +18,6 @@ fn main() -> Result<()> {
         ),
     }
 }
-// ANCHOR_END: main
 
 // ANCHOR: broker
 fn broker() -> Result<()> {

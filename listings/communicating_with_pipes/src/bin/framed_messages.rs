@@ -7,7 +7,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-// ANCHOR: main
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => parent(),
@@ -15,7 +14,6 @@ fn main() -> Result<()> {
         Some(role) => bail!("unknown role {role:?}: expected \"echo\""),
     }
 }
-// ANCHOR_END: main
 
 // ANCHOR: parent
 fn parent() -> Result<()> {

@@ -1,0 +1,72 @@
+// ANCHOR: all
+//! Exercise: close the queue when the producers are done.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::{env, thread};
+
+use anyhow::{Context, Result, bail, ensure};
+use crossbeam_channel::{Sender, TryRecvError, bounded};
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => check(),
+        Some("producer") => producer(),
+        Some(role) => bail!("unknown role {role:?}: expected \"producer\""),
+    }
+}
+
+// ANCHOR: exercise
+fn serve(queue: &mut Option<Sender<String>>) -> Result<()> {
+    let sender = queue.as_ref().context("the queue is closed")?;
+    thread::scope(|scope| {
+        let threads = [sender.clone(), sender.clone()]
+            .map(|sender| scope.spawn(move || serve_producer(sender)));
+        for thread in threads {
+            thread
+                .join()
+                .unwrap_or_else(|_| bail!("a thread panicked"))?;
+        }
+        Ok(())
+    })
+}
+// ANCHOR_END: exercise
+
+fn serve_producer(queue: Sender<String>) -> Result<()> {
+    let mut producer = Command::new(env::current_exe()?)
+        .arg("producer")
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start a producer")?;
+    let output = producer.stdout.take().context("it has no output")?;
+    for message in BufReader::new(output).lines() {
+        queue.send(message?)?;
+    }
+    ensure!(producer.wait()?.success(), "a producer failed");
+    Ok(())
+}
+
+fn check() -> Result<()> {
+    let (sender, receiver) = bounded(16);
+    let mut queue = Some(sender);
+    serve(&mut queue)?;
+    let messages = receiver.try_iter().count();
+    ensure!(
+        messages == 10,
+        "not solved yet: {messages} messages, not 10"
+    );
+    ensure!(
+        receiver.try_recv() == Err(TryRecvError::Disconnected),
+        "not solved yet: the queue is empty, but a consumer would wait"
+    );
+    println!("solved: {messages} messages, and the queue is closed");
+    Ok(())
+}
+
+fn producer() -> Result<()> {
+    for number in 1..=5 {
+        writeln!(io::stdout(), "{number}").context("cannot send")?;
+    }
+    Ok(())
+}
+// ANCHOR_END: all

@@ -1,0 +1,73 @@
+// ANCHOR: all
+//! Solution: lose no message when a consumer dies.
+
+use std::collections::VecDeque;
+use std::env;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => check(),
+        Some("victim") => consumer(3),
+        Some("consumer") => consumer(usize::MAX),
+        Some(role) => {
+            bail!("unknown role {role:?}: expected \"victim\" or \"consumer\"")
+        }
+    }
+}
+
+// ANCHOR: exercise
+fn distribute(
+    messages: &mut VecDeque<String>,
+    child: &mut Child,
+) -> Result<Vec<String>> {
+    let mut input = child.stdin.take().context("it has no input")?;
+    let output = child.stdout.take().context("it has no output")?;
+    let mut answers = BufReader::new(output).lines();
+    let mut received = Vec::new();
+    while let Some(message) = messages.pop_front() {
+        let _ = input.write_all(format!("{message}\n").as_bytes());
+        let Some(Ok(answer)) = answers.next() else {
+            messages.push_front(message);
+            break;
+        };
+        received.push(answer);
+    }
+    Ok(received)
+}
+// ANCHOR_END: exercise
+
+fn check() -> Result<()> {
+    let mut messages = ["a", "b", "c", "d", "e"].map(String::from).into();
+    let mut received = Vec::new();
+    for role in ["victim", "consumer"] {
+        let mut child = Command::new(env::current_exe()?)
+            .arg(role)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start a consumer")?;
+        let answers = distribute(&mut messages, &mut child);
+        child.wait()?;
+        received.extend(answers?);
+    }
+    let received = received.join(" ");
+    ensure!(
+        received == "A B C D E",
+        "not solved yet: received {received}"
+    );
+    println!("solved: received {received}");
+    Ok(())
+}
+
+/// Answers all the messages before the one at which it dies.
+fn consumer(dies_at: usize) -> Result<()> {
+    for message in io::stdin().lines().take(dies_at - 1) {
+        writeln!(io::stdout(), "{}", message?.to_uppercase())?;
+    }
+    Ok(())
+}
+// ANCHOR_END: all
