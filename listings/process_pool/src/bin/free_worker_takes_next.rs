@@ -24,15 +24,14 @@ fn parent() -> Result<()> {
     let mut workers = [start_worker()?, start_worker()?];
     let pids = [workers[0].id(), workers[1].id()];
     thread::scope(|scope| {
-        let (jobs, queue) = unbounded();
+        let queue =
+            queue_of(["stuck", "1", "2", "3", "4", "5", "6", "7", "8"])?;
         let (results, arrivals) = unbounded();
         for worker in &mut workers {
             let (queue, results) = (queue.clone(), results.clone());
             scope.spawn(move || supervise(worker, queue, results));
         }
-        let tasks = ["stuck", "1", "2", "3", "4", "5", "6", "7", "8"];
-        tasks.into_iter().try_for_each(|task| jobs.send(task))?;
-        drop((jobs, results));
+        drop(results);
         let next = |_| arrivals.recv_timeout(Duration::from_secs(10)).ok();
         let done: Vec<String> = (0..8).map_while(next).collect();
         pids.into_iter().try_for_each(end)?;
@@ -46,6 +45,12 @@ fn parent() -> Result<()> {
     Ok(())
 }
 // ANCHOR_END: proof
+
+fn queue_of(tasks: [&str; 9]) -> Result<Receiver<&str>> {
+    let (jobs, queue) = unbounded();
+    tasks.into_iter().try_for_each(|task| jobs.send(task))?;
+    Ok(queue)
+}
 
 fn supervise(
     worker: &mut Child,
