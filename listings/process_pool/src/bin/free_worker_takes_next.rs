@@ -24,8 +24,7 @@ fn parent() -> Result<()> {
     let mut workers = [start_worker()?, start_worker()?];
     let pids = [workers[0].id(), workers[1].id()];
     thread::scope(|scope| {
-        let queue =
-            queue_of(["stuck", "1", "2", "3", "4", "5", "6", "7", "8"])?;
+        let queue = queue_of("stuck 1 2 3 4 5 6 7 8")?;
         let (results, arrivals) = unbounded();
         for worker in &mut workers {
             let (queue, results) = (queue.clone(), results.clone());
@@ -46,9 +45,9 @@ fn parent() -> Result<()> {
 }
 // ANCHOR_END: proof
 
-fn queue_of(tasks: [&str; 9]) -> Result<Receiver<&str>> {
+fn queue_of(tasks: &'static str) -> Result<Receiver<&'static str>> {
     let (jobs, queue) = unbounded();
-    tasks.into_iter().try_for_each(|task| jobs.send(task))?;
+    tasks.split(' ').try_for_each(|task| jobs.send(task))?;
     Ok(queue)
 }
 
