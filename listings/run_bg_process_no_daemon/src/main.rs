@@ -57,7 +57,7 @@ fn worker(socket: &str) -> Result<()> {
 
 fn observer() -> Result<()> {
     // ANCHOR: adopt
-    // Elsewhere process 1 adopts orphans, and nobody else can.
+    // Elsewhere this program leaves its orphan to process 1.
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)
         .context("cannot become a subreaper")?;

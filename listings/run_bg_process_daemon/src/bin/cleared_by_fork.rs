@@ -64,6 +64,6 @@ fn set_pdeathsig() -> io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn report(_: &str) -> Result<()> {
-    bail!("only Linux has a parent-death signal");
+    bail!("this program sets a parent-death signal, which takes Linux");
 }
 // ANCHOR_END: all

@@ -67,7 +67,7 @@ fn die_with_parent(parent: u32) -> Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent(_: u32) -> Result<()> {
-    bail!("only Linux has a parent-death signal");
+    bail!("this program sets a parent-death signal, which takes Linux");
 }
 
 fn daemon() -> Result<()> {

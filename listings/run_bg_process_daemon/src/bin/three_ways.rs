@@ -126,7 +126,7 @@ fn die_with_parent(parent: u32) -> Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent(_: u32) -> Result<()> {
-    bail!("only Linux has a parent-death signal");
+    bail!("this program sets a parent-death signal, which takes Linux");
 }
 
 fn end_by(end: &str) -> Result<()> {
@@ -167,7 +167,7 @@ fn daemon() -> Result<()> {
 
 fn adopt_orphans() -> Result<()> {
     if cfg!(not(target_os = "linux")) {
-        bail!("only Linux lets a program adopt orphans");
+        bail!("this program adopts orphans, which takes Linux");
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;

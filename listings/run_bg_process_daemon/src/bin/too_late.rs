@@ -86,12 +86,12 @@ fn set_pdeathsig() -> Result<String> {
 
 #[cfg(not(target_os = "linux"))]
 fn set_pdeathsig() -> Result<String> {
-    bail!("only Linux has a parent-death signal");
+    bail!("this program sets a parent-death signal, which takes Linux");
 }
 
 fn adopt_orphans() -> Result<()> {
     if cfg!(not(target_os = "linux")) {
-        bail!("only Linux lets a program adopt orphans");
+        bail!("this program adopts orphans, which takes Linux");
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;

@@ -58,7 +58,7 @@ fn wait_without_reaping(worker: Pid) -> Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn wait_without_reaping(_: Pid) -> Result<()> {
-    bail!("only Linux lets a program adopt orphans");
+    bail!("this program adopts orphans, which takes Linux");
 }
 
 fn main_program() -> Result<()> {
@@ -79,7 +79,7 @@ fn worker() -> Result<()> {
 
 fn adopt_orphans() -> Result<()> {
     if cfg!(not(target_os = "linux")) {
-        bail!("only Linux lets a program adopt orphans");
+        bail!("this program adopts orphans, which takes Linux");
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;

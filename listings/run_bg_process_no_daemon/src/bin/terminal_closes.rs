@@ -113,7 +113,7 @@ fn worker(name: &str) -> Result<()> {
 
 fn adopt_orphans() -> Result<()> {
     if cfg!(not(target_os = "linux")) {
-        bail!("only Linux lets a program adopt orphans");
+        bail!("this program adopts orphans, which takes Linux");
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
