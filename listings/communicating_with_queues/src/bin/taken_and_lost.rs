@@ -19,12 +19,12 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: proof
 fn parent() -> Result<()> {
     let (queue, mut messages) = os_pipe::pipe()?;
     messages.write_all(b"abc")?;
     drop(messages);
 
+    // ANCHOR: proof
     let program = env::current_exe()?;
     let status = Command::new(&program)
         .arg("victim")
@@ -40,16 +40,18 @@ fn parent() -> Result<()> {
     ensure!(rest.status.success(), "the consumer failed");
     assert_eq!(rest.stdout, b"bc");
     println!("victim: {status}, the next consumer got bc of abc");
+    // ANCHOR_END: proof
     Ok(())
 }
 
+// ANCHOR: victim
 fn victim() -> Result<()> {
     os_pipe::dup_stdin()?
         .read_exact(&mut [0])
         .context("no message")?;
     Ok(raise(Signal::SIGKILL)?)
 }
-// ANCHOR_END: proof
+// ANCHOR_END: victim
 
 fn consumer() -> Result<()> {
     let mut messages = String::new();
