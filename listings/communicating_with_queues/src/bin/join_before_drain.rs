@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-const MESSAGES: usize = 4 * 1024 * 1024;
+const MESSAGES: usize = 512 * 1024;
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
