@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use harness::expand::{self, Page};
 use harness::includes;
+use harness::needs;
 use harness::programs::{self, Program, SECTIONS};
 use harness::supervise::Supervised;
 use harness::verified::Verified;
@@ -211,6 +212,9 @@ fn proven(
         "shows {lines} lines of {}: show the {MOST_LINES} that matter",
         proof.file.display()
     );
+    if needs::is_left_out(&program.name, &source) {
+        return Ok(());
+    }
     let executable = fs::read(&program.executable)?;
     let name = format!("proof {}", proof.program);
     verified.once(&name, &[&executable], || {

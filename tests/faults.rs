@@ -208,6 +208,6 @@ fn a_missing_file_is_named() {
 
 #[test]
 fn an_unknown_directive_is_named() {
-    let found = problems("{{#inclued x.rs}}");
+    let found = problems("{{#includes x.rs}}");
     assert!(found.contains("unknown directive"), "{found}");
 }
