@@ -91,7 +91,10 @@ fn works(verified: &Verified, command: &str) -> Result<()> {
         ["cargo", "run", "--", "build"] => ends_well(&words),
         ["cargo", "run", ..] => serves(&words),
         ["cargo", "test"] => Ok(()),
-        ["SNAPSHOTS=overwrite" | "VERIFY=all", rest @ ..] => names_a_test(rest),
+        [
+            "SNAPSHOTS=overwrite" | "VERIFY=all" | "REPEAT=100",
+            rest @ ..,
+        ] => names_a_test(rest),
         ["cargo", "test", ..] => names_a_test(&words),
         ["python3", script] => {
             ensure!(root().join(script).is_file(), "there is no {script}");

@@ -2,7 +2,9 @@
 //! nothing behind.
 //!
 //! `SNAPSHOTS=overwrite cargo test --test listings` records the outputs anew.
+//! `REPEAT=100 cargo test --test listings` runs every program a hundred times.
 
+use std::env;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -65,7 +67,7 @@ fn check(
     ];
     let depends: Vec<&[u8]> = depends.iter().map(Vec::as_slice).collect();
     let name = format!("{name} {}", program.command());
-    verified.once(&name, &depends, || {
+    let verify = || {
         let faults = promise(program)?;
         if faults.is_empty() {
             return Ok(());
@@ -76,7 +78,21 @@ fn check(
             faults.join("\n"),
             program.command(),
         )))
-    })
+    };
+    match repeat()? {
+        Some(times) => (0..times).try_for_each(|_| verify()),
+        None => verified.once(&name, &depends, verify),
+    }
+}
+
+/// How often each program runs: what depends on the order in which processes
+/// are scheduled shows itself in some runs only.
+fn repeat() -> Result<Option<usize>> {
+    let Some(times) = env::var_os("REPEAT") else {
+        return Ok(None);
+    };
+    let times = times.to_string_lossy().parse();
+    Ok(Some(times.context("REPEAT is a number of runs")?))
 }
 
 fn supervised(program: &Program) -> Supervised {
