@@ -1,4 +1,5 @@
 import multiprocessing
+from multiprocessing import forkserver
 
 setting = 1
 
@@ -9,6 +10,8 @@ def work(method):
 
 if __name__ == "__main__":
     setting = 2
+    forkserver.ensure_running()
+    setting = 3
     for method in "spawn", "fork", "forkserver":
         context = multiprocessing.get_context(method)
         worker = context.Process(target=work, args=(method,))

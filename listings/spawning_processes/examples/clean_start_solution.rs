@@ -17,8 +17,8 @@ fn main() -> Result<()> {
 }
 
 // ANCHOR: task
-/// Describes a worker that is to start with an environment of its own, in
-/// which only PATH is set, and with no signal blocked.
+/// Describes a worker that starts with nothing but PATH in its environment,
+/// as the parent has it, and with no signal blocked.
 fn clean_worker() -> io::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.arg("worker").env_clear();
@@ -33,32 +33,43 @@ fn clean_worker() -> io::Result<Command> {
 }
 // ANCHOR_END: task
 
+/// The exit code tells the check what is wrong.
 fn worker() -> Result<()> {
-    let secret = env::var_os("SECRET").is_some();
-    let blocked = SigSet::thread_get_mask()?.contains(Signal::SIGTERM);
-    let path = env::var_os("PATH").is_some();
-    process::exit(match (secret, blocked, path) {
-        (true, _, _) => 2,
-        (_, true, _) => 3,
-        (_, _, false) => 4,
-        (false, false, true) => 0,
+    let path = env::var_os("PATH");
+    let others = env::vars_os().filter(|(name, _)| name != "PATH").count();
+    let blocked = SigSet::thread_get_mask()?;
+    process::exit(if path != Some(PATH.into()) {
+        2
+    } else if others > 0 {
+        3
+    } else if blocked != SigSet::empty() {
+        4
+    } else {
+        0
     })
 }
+
+const PATH: &str = "/usr/bin:/bin";
 
 fn check() -> Result<()> {
     // SAFETY: this process has one thread, so nobody reads meanwhile.
     unsafe {
         env::set_var("SECRET", "open sesame");
-        env::set_var("PATH", "/usr/bin:/bin");
+        env::set_var("PATH", PATH);
     }
-    SigSet::from(Signal::SIGTERM).thread_block()?;
+    let mask: SigSet = [Signal::SIGTERM, Signal::SIGUSR1].into_iter().collect();
+    mask.thread_set_mask()?;
     let status = clean_worker()?.status().context("cannot start it")?;
     match status.code() {
-        Some(2) => bail!("not solved yet: the worker knows the secret"),
-        Some(3) => bail!("not solved yet: SIGTERM is blocked in the worker"),
-        Some(4) => bail!("not solved yet: the worker has no PATH"),
+        Some(2) => bail!("not solved yet: the worker has not this PATH"),
+        Some(3) => bail!("not solved yet: more than PATH is set"),
+        Some(4) => bail!("not solved yet: the worker has a signal blocked"),
         _ => ensure!(status.success(), "not solved yet: {status}"),
     }
+    ensure!(
+        env::var_os("SECRET").is_some() && SigSet::thread_get_mask()? == mask,
+        "not solved yet: the parent has lost its secret or its mask"
+    );
     println!("solved");
     Ok(())
 }

@@ -1,8 +1,8 @@
 // ANCHOR: all
 //! Solution: bring a result back from a forked child.
 
-use std::env;
 use std::io::{self, Read, Write};
+use std::{env, process};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -42,13 +42,29 @@ fn square(number: u32) -> Result<u64> {
 // ANCHOR_END: task
 
 fn check() -> Result<()> {
+    // A child that gets here reports it through this pipe.
+    let (mut reader, mut strays) = io::pipe()?;
+    let parent = process::id();
     for (number, wanted) in [(7, 49), (1_000_000, 1_000_000_000_000)] {
-        let found = square(number)?;
+        let found = square(number);
+        if process::id() != parent {
+            let sent = strays.write_all(b"s");
+            // SAFETY: _exit ends this process and touches no memory.
+            unsafe { libc::_exit(sent.is_err().into()) }
+        }
+        let found = found?;
         ensure!(
             found == wanted,
             "not solved yet: {number} squared became {found}, not {wanted}"
         );
     }
+    drop(strays);
+    let mut returned = Vec::new();
+    reader.read_to_end(&mut returned)?;
+    ensure!(
+        returned.is_empty(),
+        "not solved yet: a child has returned from `square`"
+    );
     println!("solved");
     Ok(())
 }

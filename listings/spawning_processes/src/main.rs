@@ -22,7 +22,6 @@ fn work(method: &str) -> Result<()> {
 }
 // ANCHOR_END: setting
 
-// ANCHOR: main
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => parent(),
@@ -30,11 +29,11 @@ fn main() -> Result<()> {
         Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
     }
 }
-// ANCHOR_END: main
 
 fn parent() -> Result<()> {
-    let (mut server, server_pid) = start_server()?;
     SETTING.store(2, Relaxed);
+    let (mut server, server_pid) = start_server()?;
+    SETTING.store(3, Relaxed);
 
     // ANCHOR: spawn
     let status = Command::new(env::current_exe()?)
@@ -56,13 +55,11 @@ fn parent() -> Result<()> {
     // ANCHOR_END: ask
 }
 
-// ANCHOR: join
 fn join(child: Pid) -> Result<()> {
     let status = waitpid(child, None)?;
     ensure!(status == WaitStatus::Exited(child, 0), "{status:?}");
     Ok(())
 }
-// ANCHOR_END: join
 
 // ANCHOR: fork_worker
 fn fork_worker(method: &str) -> Result<Pid> {
@@ -92,7 +89,7 @@ fn start_server() -> Result<(UnixStream, Pid)> {
     match unsafe { fork() }.context("cannot fork")? {
         ForkResult::Parent { child } => Ok((client, child)),
         ForkResult::Child => {
-            // Else the server would keep its own end of file away.
+            // With a copy of this end open, `read` never finds end of file.
             drop(client);
             leave(serve(requests))
         }

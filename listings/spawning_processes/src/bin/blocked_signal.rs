@@ -19,14 +19,12 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: worker
 fn worker() -> Result<()> {
     println!("ready");
     io::copy(&mut io::stdin(), &mut io::sink())
         .context("cannot read standard input")?;
     Ok(())
 }
-// ANCHOR_END: worker
 
 fn parent() -> Result<()> {
     // ANCHOR: proof
@@ -51,7 +49,6 @@ fn parent() -> Result<()> {
     Ok(())
 }
 
-// ANCHOR: terminate
 /// Sends SIGTERM, then closes the worker's standard input and joins it.
 fn terminate(mut worker: Child) -> Result<ExitStatus> {
     let output = worker.stdout.take().context("the worker has no output")?;
@@ -62,5 +59,4 @@ fn terminate(mut worker: Child) -> Result<ExitStatus> {
     kill(pid, Signal::SIGTERM).context("cannot send SIGTERM to the worker")?;
     worker.wait().context("cannot wait for the worker")
 }
-// ANCHOR_END: terminate
 // ANCHOR_END: all

@@ -1,5 +1,5 @@
 // ANCHOR: all
-//! Ends a forked child in two ways, with unwritten output in the buffer.
+//! Ends a forked child in two ways, with two words not yet written.
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
@@ -22,8 +22,8 @@ fn main() -> Result<()> {
 
 fn parent() -> Result<()> {
     // ANCHOR: proof
-    assert_eq!(output_of("exit")?, "hello hello ");
-    assert_eq!(output_of("_exit")?, "hello ");
+    assert_eq!(output_of("exit")?, "parent child parent ");
+    assert_eq!(output_of("_exit")?, "parent ");
     println!("exit:  {:?}", output_of("exit")?);
     println!("_exit: {:?}", output_of("_exit")?);
     // ANCHOR_END: proof
@@ -32,12 +32,17 @@ fn parent() -> Result<()> {
 
 // ANCHOR: fork_and_end
 fn fork_and_end(way: &str) -> Result<()> {
-    print!("hello ");
+    print!("parent ");
     // SAFETY: this process has one thread, so its copy may run any code.
     match unsafe { fork() }.context("cannot fork")? {
-        ForkResult::Child if way == "exit" => process::exit(0),
-        // SAFETY: _exit ends this process and touches no memory.
-        ForkResult::Child => unsafe { libc::_exit(0) },
+        ForkResult::Child => {
+            print!("child ");
+            if way == "exit" {
+                process::exit(0);
+            }
+            // SAFETY: _exit ends this process and touches no memory.
+            unsafe { libc::_exit(0) }
+        }
         ForkResult::Parent { child } => {
             let status = waitpid(child, None)?;
             ensure!(status == WaitStatus::Exited(child, 0), "{status:?}");

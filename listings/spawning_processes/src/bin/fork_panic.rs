@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
-// ANCHOR: guard
 /// Stands for anything that cleans up: deletes a file, kills a worker.
 struct Guard {
     log: PipeWriter,
@@ -27,7 +26,6 @@ impl Drop for Guard {
         let _ = self.log.write_all(place.as_bytes());
     }
 }
-// ANCHOR_END: guard
 
 fn main() -> Result<()> {
     if let Some(arg) = env::args().nth(1) {
@@ -52,7 +50,6 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-// ANCHOR: fork
 /// Forks while a guard is held, and returns what the guard wrote.
 fn clean_ups_after(task: impl FnOnce()) -> Result<String> {
     let (mut reader, log) = io::pipe()?;
@@ -67,6 +64,8 @@ fn clean_ups_after(task: impl FnOnce()) -> Result<String> {
             bail!("the task has returned")
         }
         ForkResult::Parent { child } => {
+            // Before the read, so that the child writes first. A few words
+            // fit into the pipe; a big result would have to be read first.
             let status = waitpid(child, None)?;
             assert_eq!(status, WaitStatus::Exited(child, 101));
         }
@@ -76,5 +75,4 @@ fn clean_ups_after(task: impl FnOnce()) -> Result<String> {
     reader.read_to_string(&mut log)?;
     Ok(log)
 }
-// ANCHOR_END: fork
 // ANCHOR_END: all

@@ -3,12 +3,12 @@
 //! for its answer and its status, and survives the workers' failures.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, PipeReader, Write};
+use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::{env, thread};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
 use nix::sys::socket::{
@@ -17,15 +17,15 @@ use nix::sys::socket::{
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
-// ANCHOR: parent
 fn main() -> Result<()> {
     if let Some(arg) = env::args().nth(1) {
         bail!("unknown argument {arg:?}: this program takes none");
     }
+    // ANCHOR: parent
     // First of all, while this process has one thread.
     let (socket, server) = start_server()?;
 
-    let jobs = ["square 7", "fail", "crash", "square 12"];
+    let jobs = ["square 7", "", "crash", "square 12"];
     let results = thread::scope(|scope| {
         let clients = jobs.map(|job| {
             let socket = &socket;
@@ -33,16 +33,18 @@ fn main() -> Result<()> {
         });
         clients.map(|client| client.join())
     });
+    // The server sees the end of file and leaves.
+    drop(socket);
+    let server = waitpid(server, None)?;
     for (job, result) in jobs.iter().zip(results) {
         let result = result.map_err(|_| anyhow!("a client has panicked"))?;
         let (answer, status) = result?;
-        println!("{job}: answer {answer:?}, {status}");
+        println!("{job:?}: answer {answer:?}, {status}");
     }
-    drop(socket);
-    println!("the server: {}", describe(waitpid(server, None)?));
+    println!("the server: {}", describe(server));
+    // ANCHOR_END: parent
     Ok(())
 }
-// ANCHOR_END: parent
 
 // ANCHOR: run
 /// A client: sends a job with two descriptors, and reads what comes back.
@@ -60,16 +62,19 @@ fn run(socket: &OwnedFd, job: &str) -> Result<(String, String)> {
         None,
     )
     .context("cannot send the job")?;
-    // Else this process would keep its own end of file away.
+    // With a copy of these ends open, the reads never find end of file.
     drop((answer_end, status_end));
-    Ok((
-        io::read_to_string(&mut answer)?,
-        io::read_to_string(&mut status)?,
-    ))
+    let answer = io::read_to_string(&mut answer)?;
+    let status = io::read_to_string(&mut status)?;
+    ensure!(!status.is_empty(), "the server refused the job {job:?}");
+    Ok((answer, status))
 }
 // ANCHOR_END: run
 
 // ANCHOR: serve
+/// More jobs than these wait in the socket.
+const MOST_WORKERS: usize = 64;
+
 struct Worker {
     pid: Pid,
     /// Hangs up when the worker, its only writer, has ended.
@@ -81,58 +86,84 @@ fn serve(socket: OwnedFd) -> Result<()> {
     let mut workers = Vec::new();
     let mut open = true;
     while open || !workers.is_empty() {
-        let (ended, packet) = wait_for_events(&socket, open, &workers)?;
+        let listen = open && workers.len() < MOST_WORKERS;
+        let (ended, events) = wait_for_events(&socket, listen, &workers)?;
         for index in ended {
             report(workers.remove(index))?;
         }
-        if !packet {
+        if events.is_empty() {
             continue;
         }
         let (job, fds) = receive(&socket)?;
-        open = !job.is_empty();
+        // An empty job may be a client's; the end of file hangs up as well.
+        let empty = job.is_empty() && fds.is_empty();
+        open = !(empty && events.contains(PollFlags::POLLHUP));
         let Ok([answer, status]) = <[OwnedFd; 2]>::try_from(fds) else {
-            // Dropping the descriptors is the answer to a malformed job.
+            // A malformed job: its client reads an empty status.
             continue;
         };
-        let (lifeline, _worker_end) = io::pipe()?;
-        // SAFETY: the server has one thread, so its copy may run any code.
-        match unsafe { fork() }.context("cannot fork")? {
+        let mut status = File::from(status);
+        let (side, lifeline, worker_end) = match fork_worker() {
+            Ok(forked) => forked,
+            Err(error) => {
+                let _ = write!(status, "{error:#}");
+                continue;
+            }
+        };
+        match side {
             ForkResult::Child => {
                 // What other clients wait to see closed is not the worker's.
                 drop((socket, workers, lifeline, status));
+                // Never returns: `worker_end` is open until the worker ends.
                 leave(|| work(&job, answer.into()))
             }
-            ForkResult::Parent { child } => workers.push(Worker {
-                pid: child,
-                lifeline,
-                status: status.into(),
-            }),
+            ForkResult::Parent { child: pid } => {
+                drop(worker_end);
+                workers.push(Worker {
+                    pid,
+                    lifeline,
+                    status,
+                });
+            }
         }
     }
     Ok(())
 }
 // ANCHOR_END: serve
 
-// ANCHOR: wait
-/// Waits until workers have ended or a packet has come. Returns the ended
-/// ones' indices, highest first.
+/// Forks; both sides get both ends of the worker's lifeline.
+fn fork_worker() -> Result<(ForkResult, PipeReader, PipeWriter)> {
+    let (lifeline, worker_end) = io::pipe().context("cannot make a pipe")?;
+    // SAFETY: the server has one thread, so its copy may run any code.
+    let side = unsafe { fork() }.context("cannot fork")?;
+    Ok((side, lifeline, worker_end))
+}
+
+/// Waits for workers to end or the socket to have something. The indices
+/// are highest first, so that removing one moves none of the others.
 fn wait_for_events(
     socket: &OwnedFd,
-    open: bool,
+    listen: bool,
     workers: &[Worker],
-) -> Result<(Vec<usize>, bool)> {
+) -> Result<(Vec<usize>, PollFlags)> {
+    // ANCHOR: wait
     let mut fds: Vec<_> = workers
         .iter()
         .map(|worker| PollFd::new(worker.lifeline.as_fd(), PollFlags::empty()))
         .collect();
-    if open {
+    if listen {
         fds.push(PollFd::new(socket.as_fd(), PollFlags::POLLIN));
     }
     poll(&mut fds, PollTimeout::NONE)?;
-    let ready = |index: &usize| fds.get(*index).and_then(PollFd::any);
-    let ended = (0..workers.len()).rev();
-    let ended = ended.filter(|index| ready(index) == Some(true)).collect();
-    Ok((ended, ready(&workers.len()) == Some(true)))
+    // ANCHOR_END: wait
+    let on_socket = match listen {
+        true => fds.pop().and_then(|fd| fd.revents()),
+        false => None,
+    };
+    let ended = fds.iter().enumerate().rev();
+    let ended = ended.filter(|(_, fd)| fd.any() != Some(false));
+    let ended = ended.map(|(index, _)| index).collect();
+    Ok((ended, on_socket.unwrap_or(PollFlags::empty())))
 }
 
 fn report(mut worker: Worker) -> Result<()> {
@@ -141,19 +172,20 @@ fn report(mut worker: Worker) -> Result<()> {
     let _ = worker.status.write_all(status.as_bytes());
     Ok(())
 }
-// ANCHOR_END: wait
 
-// ANCHOR: receive
-/// Receives one job and its descriptors. An empty job is the end of file.
+/// Receives one job and its descriptors.
 fn receive(socket: &OwnedFd) -> Result<(String, Vec<OwnedFd>)> {
     let mut job = [0; 256];
-    let mut space = nix::cmsg_space!([RawFd; 2]);
+    // The kernel passes 253 descriptors at most. Less space than they need
+    // would leave surplus ones open here, with numbers that we never learn.
+    let mut space = nix::cmsg_space!([RawFd; 253]);
     let mut parts = [IoSliceMut::new(&mut job)];
     let message =
         recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), FLAGS)
             .context("cannot receive a job")?;
     let mut fds = Vec::new();
-    for item in message.cmsgs().context("more than two descriptors")? {
+    // No control message came whole: no descriptors, a malformed job.
+    for item in message.cmsgs().into_iter().flatten() {
         if let ControlMessageOwned::ScmRights(raw) = item {
             // SAFETY: the kernel has made these descriptors for us.
             let own = |fd| unsafe { OwnedFd::from_raw_fd(fd) };
@@ -167,8 +199,8 @@ fn receive(socket: &OwnedFd) -> Result<(String, Vec<OwnedFd>)> {
     let length = message.bytes;
     Ok((String::from_utf8_lossy(&job[..length]).into_owned(), fds))
 }
-// ANCHOR_END: receive
 
+// ANCHOR: work
 fn work(job: &str, mut answer: File) -> Result<()> {
     match job.split_once(' ').unwrap_or((job, "")) {
         ("square", number) => {
@@ -181,8 +213,8 @@ fn work(job: &str, mut answer: File) -> Result<()> {
         _ => bail!("this job fails: {job:?}"),
     }
 }
+// ANCHOR_END: work
 
-// ANCHOR: leave
 /// Ends a forked child, whatever its task did.
 fn leave(task: impl FnOnce() -> Result<()>) -> ! {
     let code = match panic::catch_unwind(AssertUnwindSafe(task)) {
@@ -196,7 +228,6 @@ fn leave(task: impl FnOnce() -> Result<()>) -> ! {
     // SAFETY: _exit ends this process and touches no memory.
     unsafe { libc::_exit(code) }
 }
-// ANCHOR_END: leave
 
 fn describe(status: WaitStatus) -> String {
     match status {
@@ -218,7 +249,6 @@ fn start_server() -> Result<(OwnedFd, Pid)> {
     }
 }
 
-// ANCHOR: linux
 #[cfg(target_os = "linux")]
 const FLAGS: MsgFlags = MsgFlags::MSG_CMSG_CLOEXEC;
 
@@ -229,7 +259,6 @@ fn packet_pair() -> Result<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
         .context("cannot make a socket pair")
 }
-// ANCHOR_END: linux
 
 #[cfg(not(target_os = "linux"))]
 const FLAGS: MsgFlags = MsgFlags::empty();

@@ -32,7 +32,6 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: inherited
 /// Which of the parent's four things does this process have?
 fn inherited(fd: i32) -> Result<i32> {
     let mut found = 0;
@@ -51,7 +50,6 @@ fn inherited(fd: i32) -> Result<i32> {
     }
     Ok(found)
 }
-// ANCHOR_END: inherited
 
 // ANCHOR: parent
 fn parent() -> Result<()> {

@@ -40,7 +40,6 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-// ANCHOR: serve
 /// Forks one worker and waits for it.
 fn serve(lifeline: PipeReader, report: PipeWriter) -> Result<()> {
     // SAFETY: this process has one thread, so its copy may run any code.
@@ -62,7 +61,6 @@ fn work(mut lifeline: PipeReader, mut report: PipeWriter) -> Result<()> {
     lifeline.read_to_end(&mut Vec::new())?;
     Ok(())
 }
-// ANCHOR_END: serve
 
 fn read_pid(report: &mut PipeReader) -> Result<Pid> {
     let mut bytes = [0; 4];
