@@ -1,5 +1,5 @@
 // ANCHOR: all
-//! Proves that a process which ignores SIGTERM survives it, but not SIGKILL.
+//! Proves that a sent SIGTERM may be ignored, and that SIGKILL may not.
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Lines, Write};
@@ -32,13 +32,15 @@ fn parent() -> Result<()> {
     let (mut worker, mut input, mut output) = start_worker()?;
     assert_eq!(output.next().transpose()?.as_deref(), Some("ready"));
 
-    kill(Pid::from_raw(worker.id().try_into()?), Signal::SIGTERM)?;
+    let pid = Pid::from_raw(worker.id().try_into()?);
+    assert_eq!(kill(pid, Signal::SIGTERM), Ok(()));
     writeln!(input, "still there?")?;
     assert_eq!(output.next().transpose()?.as_deref(), Some("still there?"));
-
+    println!("after SIGTERM: {:?}", worker.try_wait()?);
     worker.kill()?;
-    assert_eq!(worker.wait()?.signal(), Some(9));
-    println!("survived SIGTERM, ended by SIGKILL");
+    let status = worker.wait()?;
+    println!("after Child::kill: {status}");
+    assert_eq!(status.signal(), Some(9));
     Ok(())
 }
 // ANCHOR_END: proof

@@ -56,6 +56,7 @@ fn parent() -> Result<()> {
 }
 // ANCHOR_END: proof
 
+// ANCHOR: helper
 fn worker() -> Result<()> {
     let mut helper = Command::new(env::current_exe()?)
         .arg("helper")
@@ -72,6 +73,7 @@ fn helper() -> Result<()> {
     }
     Ok(())
 }
+// ANCHOR_END: helper
 
 /// Makes the orphan a child of this process, which can then wait for it.
 #[cfg(target_os = "linux")]

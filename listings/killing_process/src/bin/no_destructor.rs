@@ -18,6 +18,7 @@ fn main() -> Result<()> {
     }
 }
 
+// ANCHOR: worker
 fn worker() -> Result<()> {
     let _journal = Journal;
     println!("ready");
@@ -28,25 +29,30 @@ fn worker() -> Result<()> {
 
 struct Journal;
 
-// ANCHOR: proof
 impl Drop for Journal {
     fn drop(&mut self) {
         println!("journal closed");
     }
 }
+// ANCHOR_END: worker
 
+// ANCHOR: proof
 fn parent() -> Result<()> {
     let (mut worker, output) = start_worker()?;
     drop(worker.stdin.take());
-    assert_eq!(io::read_to_string(output)?, "journal closed\n");
-    assert_eq!(worker.wait()?.code(), Some(0));
+    let last_words = io::read_to_string(output)?;
+    let status = worker.wait()?;
+    println!("joined: {status}, last words {last_words:?}");
+    assert_eq!(last_words, "journal closed\n");
+    assert_eq!((status.code(), status.signal()), (Some(0), None));
 
     let (mut worker, output) = start_worker()?;
     kill(Pid::from_raw(worker.id().try_into()?), Signal::SIGTERM)?;
-    assert_eq!(io::read_to_string(output)?, "");
+    let last_words = io::read_to_string(output)?;
     let status = worker.wait()?;
+    println!("terminated: {status}, last words {last_words:?}");
+    assert_eq!(last_words, "");
     assert_eq!((status.code(), status.signal()), (None, Some(15)));
-    println!("joined: the destructor ran; terminated: it did not");
     Ok(())
 }
 // ANCHOR_END: proof

@@ -17,10 +17,11 @@ fn main() -> Result<()> {
 mod linux {
     use std::env;
     use std::io;
-    use std::os::unix::process::ExitStatusExt;
+    use std::os::fd::AsFd;
     use std::process::{Command, Stdio};
 
     use anyhow::{Context, Result, bail};
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use rustix::io::Errno;
     use rustix::process::{
         Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal,
@@ -45,10 +46,12 @@ mod linux {
         let pidfd = pidfd_open(Pid::from_child(&worker), PidfdFlags::empty())?;
 
         assert_eq!(pidfd_send_signal(&pidfd, Signal::TERM), Ok(()));
-        assert_eq!(worker.wait()?.signal(), Some(15));
+        let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut fds, PollTimeout::from(10_000u16)), Ok(1));
+        println!("in time: {}", worker.wait()?);
         let late = pidfd_send_signal(&pidfd, Signal::TERM);
+        println!("afterwards: {late:?}");
         assert_eq!(late, Err(Errno::SRCH));
-        println!("reaped, its pidfd reaches nobody");
         Ok(())
     }
     // ANCHOR_END: proof

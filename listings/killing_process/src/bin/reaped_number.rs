@@ -20,10 +20,13 @@ fn main() -> Result<()> {
     assert!(child.wait()?.success());
 
     // The Child knows that it has been reaped, and sends nothing.
-    assert!(child.kill().is_ok());
+    let by_handle = child.kill();
+    println!("Child::kill: {by_handle:?}");
+    assert!(by_handle.is_ok());
     // A number knows nothing: here it is free, later it is somebody else's.
-    assert_eq!(kill(pid, Signal::SIGTERM), Err(Errno::ESRCH));
-    println!("Child::kill: Ok, kill(number): no such process");
+    let by_number = kill(pid, Signal::SIGTERM);
+    println!("kill: {by_number:?}");
+    assert_eq!(by_number, Err(Errno::ESRCH));
     // ANCHOR_END: proof
     Ok(())
 }
