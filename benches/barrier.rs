@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, process};
+use std::{env, process, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -109,7 +109,7 @@ mod futex {
     use std::sync::atomic::AtomicU32;
     use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
     use std::time::{Duration, Instant};
-    use std::{env, io};
+    use std::{env, io, thread};
 
     use anyhow::{Context, Result, ensure};
     use nix::sys::memfd::{MFdFlags, memfd_create};

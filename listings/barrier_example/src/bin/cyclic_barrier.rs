@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, process};
+use std::{env, process, thread};
 
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -138,6 +138,8 @@ fn next_event(
             PollTimeout::try_from(left)?
         }
     };
+    // With some luck, several arrive now, and one look finds them all.
+    thread::yield_now();
     if poll(&mut ends, timeout).context("cannot poll the parties")? == 0 {
         return Ok(Event::TooLate);
     }
@@ -201,6 +203,8 @@ fn wait(coordinator: &mut Coordinator) -> Result<bool> {
         .arrivals
         .write_all(&[ARRIVED])
         .context("cannot say \"arrived\"")?;
+    // The answer may be there in a moment: that saves falling asleep.
+    thread::yield_now();
     let mut answer = [0];
     coordinator
         .answers

@@ -72,6 +72,8 @@ mod linux {
                 action();
                 self.settle(phase, phase.wrapping_add(ROUND));
             }
+            // The others may arrive in a moment: that saves falling asleep.
+            thread::yield_now();
             while self.phase.load(Acquire) == phase {
                 if !self.sleep(phase, deadline) {
                     self.settle(phase, phase | BROKEN);
