@@ -4,6 +4,8 @@
 //! A time depends on the machine and on what else it does, so no test asserts
 //! one. Only the ratio of two medians of the same run is reported.
 
+mod barrier;
+mod pool;
 mod report;
 
 use std::env;
@@ -26,10 +28,17 @@ fn main() -> Result<()> {
 
 /// Every row of the table, in its order.
 fn rows() -> Vec<Row> {
-    Vec::new()
+    [barrier::rows(), pool::rows()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What a process does that a row has started.
-fn play(role: &str, _args: &[String]) -> Result<()> {
-    bail!("unknown role {role:?}")
+fn play(role: &str, args: &[String]) -> Result<()> {
+    match role.split_once('_') {
+        Some(("barrier", _)) => barrier::play(role, args),
+        Some(("pool", _)) => pool::play(role),
+        _ => bail!("unknown role {role:?}"),
+    }
 }

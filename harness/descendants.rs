@@ -86,11 +86,17 @@ pub fn adopt_orphans() -> io::Result<()> {
     Ok(())
 }
 
+/// Every descendant that has not ended.
+pub fn running() -> Vec<Descendant> {
+    let mut found = all();
+    found.retain(|process| process.state != 'Z');
+    found
+}
+
 /// Sends SIGKILL to the program's group and to every descendant found.
 /// Returns those that were still running.
 pub fn kill_all(group: Pid) -> Vec<Descendant> {
-    let mut found = all();
-    found.retain(|process| process.state != 'Z');
+    let found = running();
     // An error means that there is nobody left to kill.
     let _ = killpg(group, Signal::SIGKILL);
     for process in &found {

@@ -4,6 +4,7 @@
 pub mod descendants;
 pub mod expand;
 pub mod includes;
+pub mod kills;
 pub mod needs;
 pub mod programs;
 pub mod serve;

@@ -34,9 +34,22 @@ pub struct Report {
     pub overdue: bool,
     /// One line per process that outlived the program.
     pub left: Vec<String>,
+    /// From the program's start to its end.
+    pub took: Duration,
+    /// Who was killed on request.
+    pub killed: Option<Killed>,
+}
+
+/// The process that [`Supervised::kill_one`] hit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Killed {
+    /// Whether it was the program itself, not one of its descendants.
+    pub program: bool,
+    pub command: String,
 }
 
 /// A program to run, and the limits it has to keep.
+#[derive(Clone)]
 pub struct Supervised {
     supervisor: PathBuf,
     program: OsString,
@@ -45,6 +58,7 @@ pub struct Supervised {
     folder: Option<PathBuf>,
     deadline: Duration,
     grace: Duration,
+    kill: Option<(Duration, u64)>,
 }
 
 /// How a program ran.
@@ -54,6 +68,10 @@ pub struct Outcome {
     pub code: Option<i32>,
     /// For example `SIGKILL`.
     pub signal: Option<String>,
+    /// From the program's start to its end.
+    pub took: Duration,
+    /// Who was killed on request; nobody if the program ended before.
+    pub killed: Option<Killed>,
     /// Everything the program must not do: miss its deadline, leave a
     /// process, a zombie, a file or shared memory behind. One line each.
     pub faults: Vec<String>,
@@ -95,6 +113,7 @@ impl Supervised {
             folder: None,
             deadline: Duration::from_secs(60),
             grace: Duration::ZERO,
+            kill: None,
         }
     }
 
@@ -134,6 +153,15 @@ impl Supervised {
         self
     }
 
+    /// Sends SIGKILL to one of the program's processes once the program has
+    /// run for `after`: in one case of four to the program itself, else to
+    /// the descendant that `choice` falls on. If it is the program that dies,
+    /// its descendants have the grace to end by themselves; otherwise none.
+    pub fn kill_one(mut self, after: Duration, choice: u64) -> Supervised {
+        self.kill = Some((after, choice));
+        self
+    }
+
     /// Runs the program to its end or its deadline.
     ///
     /// # Errors
@@ -160,6 +188,12 @@ impl Supervised {
             .arg(&scratch.report)
             .arg(self.deadline.as_millis().to_string())
             .arg(self.grace.as_millis().to_string())
+            .arg(match self.kill {
+                None => String::new(),
+                Some((after, choice)) => {
+                    format!("{}:{choice}", after.as_micros())
+                }
+            })
             .arg(&self.program)
             .args(&self.args)
             .current_dir(self.folder.as_deref().unwrap_or(&scratch.folder))
@@ -213,6 +247,8 @@ impl Supervised {
             output,
             code: report.code,
             signal: report.signal,
+            took: report.took,
+            killed: report.killed,
             faults,
         })
     }

@@ -74,6 +74,25 @@ fn a_death_by_signal_is_told() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn a_kill_hits_one_process() {
+    let _others = SHARED.read().unwrap();
+    // Choice 1 is never the program, choice 0 always is.
+    for (choice, output) in [(1, "137\n"), (0, "")] {
+        let outcome = Supervised::new(SUPERVISOR, "sh")
+            .args(["-c", "sleep 1003; echo $?"])
+            .kill_one(Duration::from_millis(500), choice)
+            .grace(Duration::from_millis(100))
+            .run()
+            .unwrap();
+        let killed = outcome.killed.unwrap();
+        assert_eq!(killed.program, choice == 0);
+        assert_eq!(outcome.output.replace("Killed\n", ""), output);
+        assert_eq!(!outcome.faults.is_empty(), choice == 0);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn a_leaked_child_is_found() {
     // The child may not have become `sleep` yet when it is found, but its
     // command line has the words in both cases.

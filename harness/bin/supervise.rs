@@ -1,6 +1,6 @@
 //! Runs one program so that nothing of it can stay behind.
 //!
-//! `supervise REPORT DEADLINE_MS GRACE_MS PROGRAM [ARGUMENT…]`
+//! `supervise REPORT DEADLINE_MS GRACE_MS KILL PROGRAM [ARGUMENT…]`
 //!
 //! The program gets a process group of its own, and this process becomes its
 //! subreaper: whatever the program orphans, however often it forks or changes
@@ -12,6 +12,9 @@
 //! `GRACE_MS` is how long descendants may take to end by themselves after the
 //! program: 0 for the listings, more for Python, whose resource tracker ends
 //! shortly after the interpreter.
+//!
+//! `KILL` is empty, or `MICROSECONDS:CHOICE`: when to kill one process of the
+//! program's, and which (see `Supervised::kill_one`).
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -20,12 +23,13 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, fs, io, process, thread};
 
 use anyhow::{Context, Result};
 use harness::descendants::{self, Descendant};
-use harness::supervise::Report;
+use harness::supervise::{Killed, Report};
+use nix::sys::signal::{self, Signal};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
@@ -46,10 +50,12 @@ fn supervise() -> Result<()> {
         |what| args.next().with_context(|| format!("{what} is missing"));
     let report_file = PathBuf::from(next("the report file")?);
     let deadline = milliseconds(next("the deadline")?)?;
-    let grace = milliseconds(next("the grace")?)?;
+    let mut grace = milliseconds(next("the grace")?)?;
+    let kill = kill(&next("the kill")?.to_string_lossy())?;
     let program = next("the program")?;
 
     descendants::adopt_orphans()?;
+    let start = Instant::now();
     let child = Command::new(&program)
         .args(args)
         .stdin(Stdio::null())
@@ -59,8 +65,18 @@ fn supervise() -> Result<()> {
     let child = Pid::from_raw(child.id().try_into()?);
     let watchdog = Watchdog::start(child, deadline);
     watch_lifeline(watchdog.limit.clone());
+    let killed = Arc::new(Mutex::new(None));
+    if let Some((after, choice)) = kill {
+        kill_one(child, after, choice, Arc::clone(&killed));
+    }
 
     let (status, mut left) = descendants::wait_for(child)?;
+    let took = start.elapsed();
+    let killed = killed.lock().unwrap_or_else(PoisonError::into_inner);
+    if killed.as_ref().is_some_and(|killed| !killed.program) {
+        // The program lived, so it had to wait for its own.
+        grace = Duration::ZERO;
+    }
     let overdue = watchdog.fired.load(Ordering::SeqCst);
     watchdog.limit.send(grace)?;
     descendants::reap_all()?;
@@ -84,6 +100,8 @@ fn supervise() -> Result<()> {
             true => Vec::new(),
             false => left.iter().map(ToString::to_string).collect(),
         },
+        took,
+        killed: killed.clone(),
     };
     fs::write(report_file, serde_json::to_string(&report)?)
         .context("cannot write the report")
@@ -93,6 +111,48 @@ fn milliseconds(arg: OsString) -> Result<Duration> {
     let number = arg.to_string_lossy().parse();
     let number = number.with_context(|| format!("{arg:?} is not a number"))?;
     Ok(Duration::from_millis(number))
+}
+
+fn kill(arg: &str) -> Result<Option<(Duration, u64)>> {
+    if arg.is_empty() {
+        return Ok(None);
+    }
+    let (after, choice) = arg.split_once(':').context("KILL has no colon")?;
+    let after = Duration::from_micros(after.parse()?);
+    Ok(Some((after, choice.parse()?)))
+}
+
+/// Kills one process of the program's after a time, unless all have ended.
+fn kill_one(
+    program: Pid,
+    after: Duration,
+    choice: u64,
+    killed: Arc<Mutex<Option<Killed>>>,
+) {
+    thread::spawn(move || {
+        thread::sleep(after);
+        // Held while killing: once the program is seen to have ended, the
+        // victim is on record.
+        let mut killed = killed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut family = descendants::running();
+        let at = family.iter().position(|it| it.pid == program);
+        // Without the program, what is left is no longer its to lose.
+        let Some(at) = at else { return };
+        let parent = family.swap_remove(at);
+        let victim = match family.len() as u64 {
+            1.. if !choice.is_multiple_of(4) => {
+                family.swap_remove((choice / 4) as usize % family.len())
+            }
+            _ => parent,
+        };
+        // An error means that it has ended since.
+        if signal::kill(victim.pid, Signal::SIGKILL).is_ok() {
+            *killed = Some(Killed {
+                program: victim.pid == program,
+                command: victim.command,
+            });
+        }
+    });
 }
 
 /// Kills the program and all its descendants when its limit has passed.

@@ -65,7 +65,7 @@ fn parent(pool: Pool) -> Result<()> {
 fn worker() -> Result<()> {
     for line in io::stdin().lines() {
         let task: Task = serde_json::from_str(&line?)?;
-        println!("{}", serde_json::to_string(&task.run())?);
+        writeln!(io::stdout(), "{}", serde_json::to_string(&task.run())?)?;
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
 // ANCHOR: all
 //! A barrier with an action for each round and a deadline.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::os::fd::AsFd;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, process};
+use std::{env, process, thread};
 
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -29,12 +29,10 @@ fn main() -> Result<()> {
 
 // ANCHOR: parent
 fn parent() -> Result<()> {
-    let mut children = Vec::new();
+    let roles = ["prompt", "prompt", "late"];
     let mut parties = Vec::new();
-    for role in ["prompt", "prompt", "late"] {
-        let (child, stream) = start(role)?;
-        children.push((role, child));
-        parties.push(stream);
+    for role in roles {
+        parties.push(start(role)?);
     }
     let ample = Duration::from_secs(10);
     let brief = Duration::from_millis(100);
@@ -45,12 +43,36 @@ fn parent() -> Result<()> {
             Round::Broken(why) => println!("round {number} is broken: {why}"),
         }
     }
-    for (role, child) in &mut children {
-        println!("{role}: {}", child.wait()?);
+    for (role, party) in roles.iter().zip(&mut parties) {
+        println!("{role}: {}", party.process.wait()?);
     }
     Ok(())
 }
 // ANCHOR_END: parent
+
+// ANCHOR: start
+struct Party {
+    process: Child,
+    arrivals: ChildStdout,
+    answers: ChildStdin,
+}
+
+fn start(role: &str) -> Result<Party> {
+    let mut process = Command::new(env::current_exe()?)
+        .arg(role)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start the {role} party"))?;
+    let arrivals = process.stdout.take().context("no pipe from a party")?;
+    let answers = process.stdin.take().context("no pipe to a party")?;
+    Ok(Party {
+        process,
+        arrivals,
+        answers,
+    })
+}
+// ANCHOR_END: start
 
 // ANCHOR: round
 enum Round {
@@ -59,7 +81,7 @@ enum Round {
 }
 
 fn round(
-    parties: &mut [UnixStream],
+    parties: &mut [Party],
     patience: Duration,
     action: impl FnOnce(),
 ) -> Result<Round> {
@@ -69,8 +91,8 @@ fn round(
         if !waiting.contains(&false) {
             break Round::Complete;
         }
-        match next_event(parties, deadline)? {
-            Event::Arrival(party) => waiting[party] = true,
+        match next_event(parties, &mut waiting, deadline)? {
+            Event::Arrival => {}
             Event::End => break Round::Broken("a party has ended"),
             Event::TooLate => break Round::Broken("a party is too late"),
         }
@@ -86,7 +108,7 @@ fn round(
     }
     for party in parties {
         // A party that has ended cannot be told, and need not be.
-        let _ = party.write_all(&[answer]);
+        let _ = party.answers.write_all(&[answer]);
     }
     Ok(outcome)
 }
@@ -94,18 +116,20 @@ fn round(
 
 // ANCHOR: next_event
 enum Event {
-    Arrival(usize),
+    Arrival,
     End,
     TooLate,
 }
 
+/// Sleeps until something happens, then hears all who have arrived by then.
 fn next_event(
-    parties: &mut [UnixStream],
+    parties: &mut [Party],
+    waiting: &mut [bool],
     deadline: Option<Instant>,
 ) -> Result<Event> {
     let mut ends: Vec<_> = parties
         .iter()
-        .map(|party| PollFd::new(party.as_fd(), PollFlags::POLLIN))
+        .map(|party| PollFd::new(party.arrivals.as_fd(), PollFlags::POLLIN))
         .collect();
     let timeout = match deadline {
         None => PollTimeout::NONE,
@@ -114,17 +138,24 @@ fn next_event(
             PollTimeout::try_from(left)?
         }
     };
+    // With some luck, several arrive now, and one look finds them all.
+    thread::yield_now();
     if poll(&mut ends, timeout).context("cannot poll the parties")? == 0 {
         return Ok(Event::TooLate);
     }
-    let party = ends.iter().position(|end| end.any() == Some(true));
-    let party = party.context("poll returned without an event")?;
-    let mut byte = [0];
-    match parties[party].read_exact(&mut byte) {
-        Ok(()) if byte == [ARRIVED] => Ok(Event::Arrival(party)),
-        Ok(()) => bail!("heard {byte:?}, expected {:?}", [ARRIVED]),
-        Err(_) => Ok(Event::End),
+    let stirred: Vec<_> = ends.iter().map(|e| e.any() == Some(true)).collect();
+    for (party, stirred) in stirred.into_iter().enumerate() {
+        let mut byte = [0];
+        if !stirred {
+            continue;
+        }
+        match parties[party].arrivals.read_exact(&mut byte) {
+            Ok(()) if byte == [ARRIVED] => waiting[party] = true,
+            Ok(()) => bail!("heard {byte:?}, expected {:?}", [ARRIVED]),
+            Err(_) => return Ok(Event::End),
+        }
     }
+    Ok(Event::Arrival)
 }
 // ANCHOR_END: next_event
 
@@ -140,25 +171,43 @@ fn late() -> Result<()> {
     wait(&mut coordinator)?;
     wait(&mut coordinator)?;
     // Its third round's work takes until the others have given up.
-    let mut ends = [PollFd::new(coordinator.as_fd(), PollFlags::POLLIN)];
-    poll(&mut ends, PollTimeout::NONE)?;
+    let answers = coordinator.answers.as_fd();
+    poll(
+        &mut [PollFd::new(answers, PollFlags::POLLIN)],
+        PollTimeout::NONE,
+    )?;
     while wait(&mut coordinator)? {}
     process::exit(HEARD_BROKEN);
 }
 // ANCHOR_END: late
 
-fn coordinator() -> Result<UnixStream> {
-    let stdin = io::stdin().as_fd().try_clone_to_owned()?;
-    Ok(UnixStream::from(stdin))
+// ANCHOR: wait
+struct Coordinator {
+    arrivals: File,
+    answers: File,
+}
+
+fn coordinator() -> Result<Coordinator> {
+    // Without the buffers of `io::stdin` and `io::stdout`.
+    let arrivals = io::stdout().as_fd().try_clone_to_owned()?;
+    let answers = io::stdin().as_fd().try_clone_to_owned()?;
+    Ok(Coordinator {
+        arrivals: File::from(arrivals),
+        answers: File::from(answers),
+    })
 }
 
 /// True once all have arrived, false if the barrier is broken.
-fn wait(coordinator: &mut UnixStream) -> Result<bool> {
+fn wait(coordinator: &mut Coordinator) -> Result<bool> {
     coordinator
+        .arrivals
         .write_all(&[ARRIVED])
         .context("cannot say \"arrived\"")?;
+    // The answer may be there in a moment: that saves falling asleep.
+    thread::yield_now();
     let mut answer = [0];
     coordinator
+        .answers
         .read_exact(&mut answer)
         .context("the coordinator is gone")?;
     match answer {
@@ -167,14 +216,5 @@ fn wait(coordinator: &mut UnixStream) -> Result<bool> {
         _ => bail!("heard {answer:?}, expected {:?} or {:?}", [GO], [BROKEN]),
     }
 }
-
-fn start(role: &str) -> Result<(Child, UnixStream)> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let child = Command::new(env::current_exe()?)
-        .arg(role)
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .spawn()
-        .with_context(|| format!("cannot start the {role} party"))?;
-    Ok((child, ours))
-}
+// ANCHOR_END: wait
 // ANCHOR_END: all

@@ -58,8 +58,8 @@ mod linux {
     }
     // ANCHOR_END: shared
 
+    // ANCHOR: wait
     impl Shared {
-        // ANCHOR: wait
         /// True once all have arrived, false if the barrier is broken.
         fn wait(&self, patience: Duration, action: impl FnOnce()) -> bool {
             let deadline = Instant::now() + patience;
@@ -72,6 +72,8 @@ mod linux {
                 action();
                 self.settle(phase, phase.wrapping_add(ROUND));
             }
+            // The others may arrive in a moment: that saves falling asleep.
+            thread::yield_now();
             while self.phase.load(Acquire) == phase {
                 if !self.sleep(phase, deadline) {
                     self.settle(phase, phase | BROKEN);
@@ -79,9 +81,11 @@ mod linux {
             }
             self.phase.load(Acquire) & !BROKEN != phase
         }
-        // ANCHOR_END: wait
+    }
+    // ANCHOR_END: wait
 
-        // ANCHOR: settle
+    // ANCHOR: settle
+    impl Shared {
         /// Ends a round in one way or the other; the first to do so wins.
         fn settle(&self, from: u32, to: u32) {
             if self
@@ -97,9 +101,11 @@ mod linux {
             self.phase.fetch_or(BROKEN, Release);
             self.wake();
         }
-        // ANCHOR_END: settle
+    }
+    // ANCHOR_END: settle
 
-        // ANCHOR: futex
+    // ANCHOR: futex
+    impl Shared {
         /// Sleeps while `phase` is the current one. False at the deadline.
         fn sleep(&self, phase: u32, deadline: Instant) -> bool {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -117,8 +123,8 @@ mod linux {
             // It can only fail for an address that is not mapped.
             let _ = futex::wake(&self.phase, shared, i32::MAX as u32);
         }
-        // ANCHOR_END: futex
     }
+    // ANCHOR_END: futex
 
     // ANCHOR: party
     fn party(rounds: u32) -> Result<()> {
@@ -179,6 +185,7 @@ mod linux {
     }
     // ANCHOR_END: watch
 
+    // ANCHOR: map
     fn map(memory: impl AsFd) -> Result<&'static Shared> {
         let length = size_of::<Shared>().try_into()?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
@@ -191,5 +198,6 @@ mod linux {
         // any bytes are valid atomics, zeros at first.
         Ok(unsafe { address.cast::<Shared>().as_ref() })
     }
+    // ANCHOR_END: map
 }
 // ANCHOR_END: all

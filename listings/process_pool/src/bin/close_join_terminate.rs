@@ -139,7 +139,7 @@ fn worker() -> Result<()> {
         process::exit(0);
     });
     for task in tasks {
-        println!("{}", run(&task)?);
+        writeln!(io::stdout(), "{}", run(&task)?)?;
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ fn worker() -> Result<()> {
     for task in io::stdin().lines() {
         task?;
         count += 1;
-        println!("{count}");
+        writeln!(io::stdout(), "{count}")?;
     }
     Ok(())
 }

@@ -25,14 +25,19 @@ fn parent() -> Result<()> {
     let brief = Duration::from_millis(100);
     let mut worker = start_worker()?;
     for (task, limit) in [("3", ample), ("endless", brief), ("4", ample)] {
-        match ask(&mut worker, task, limit)? {
-            Some(result) => println!("{task}: {result}"),
-            None => {
-                worker.kill().context("cannot kill the worker")?;
-                println!("{task}: too late, worker {}", worker.wait()?);
-                worker = start_worker()?;
-            }
+        let answer = ask(&mut worker, task, limit);
+        if let Ok(Some(result)) = answer {
+            println!("{task}: {result}");
+            continue;
         }
+        let why = if answer.is_ok() {
+            "too late"
+        } else {
+            "no answer"
+        };
+        worker.kill().context("cannot kill the worker")?;
+        println!("{task}: {why}, worker {}", worker.wait()?);
+        worker = start_worker()?;
     }
     worker.wait()?;
     Ok(())
@@ -67,7 +72,7 @@ fn worker() -> Result<()> {
         process::exit(0);
     });
     for task in tasks {
-        println!("{}", run(&task)?);
+        writeln!(io::stdout(), "{}", run(&task)?)?;
     }
     Ok(())
 }

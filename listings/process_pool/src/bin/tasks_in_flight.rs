@@ -130,7 +130,7 @@ fn worker() -> Result<()> {
         if dies == "1" {
             raise(Signal::SIGKILL)?;
         }
-        println!("{}", number.parse::<usize>()?.pow(2));
+        writeln!(io::stdout(), "{}", number.parse::<usize>()?.pow(2))?;
     }
     Ok(())
 }

@@ -90,7 +90,8 @@ fn worker() -> Result<()> {
         let line = line?;
         let numbers = line.split_whitespace().map(str::parse::<u64>);
         let squares = numbers.map(|n| Ok(n?.pow(2).to_string()));
-        println!("{}", squares.collect::<Result<Vec<_>>>()?.join(" "));
+        let squares = squares.collect::<Result<Vec<_>>>()?.join(" ");
+        writeln!(io::stdout(), "{squares}")?;
     }
     Ok(())
 }
