@@ -21,16 +21,26 @@ const PATIENCE = 10_000;
 const [executablePath, address] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-// What a check has looked at and found.
+// What a check has looked at and found. One defect is often to be seen in many
+// places, and is reported once with all of them.
 class Report {
     checks = 0;
-    problems = [];
+    places = new Map();
 
-    expect(holds, problem) {
+    expect(holds, problem, place = '') {
         this.checks += 1;
-        if (!holds && !this.problems.includes(problem)) {
-            this.problems.push(problem);
+        if (!holds) {
+            const places = this.places.get(problem) ?? new Set();
+            this.places.set(problem, places.add(place));
         }
+    }
+
+    toJSON() {
+        const problems = [...this.places].map(([problem, places]) => {
+            const list = [...places].filter(place => place).join('; ');
+            return list ? `${problem}, in ${list}` : problem;
+        });
+        return { checks: this.checks, problems };
     }
 }
 
@@ -95,7 +105,7 @@ async function checkAccessibility(page, report, theme, place) {
     report.checks += passes.length;
     for (const { id, help, nodes } of violations) {
         const where = nodes.slice(0, 3).map(node => node.target.join(' ')).join(', ');
-        report.expect(false, `axe: ${id} (${help}) in ${place}: ${nodes.length} times, ${where}`);
+        report.expect(false, `axe: ${id} (${help}), ${nodes.length} times: ${where}`, place);
     }
 }
 
@@ -112,7 +122,7 @@ function widest() {
 
 async function checkFigures(page, report, place) {
     for (const { name, problems } of await page.evaluate(figures)) {
-        report.expect(problems.length === 0, `figure "${name}" in ${place}: ${problems.join(', ')}`);
+        report.expect(problems.length === 0, `figure "${name}": ${[...new Set(problems)].join(', ')}`, place);
     }
 }
 
@@ -140,7 +150,8 @@ function figures() {
         if (!svg.checkVisibility({ opacityProperty: true, visibilityProperty: true }) || box.width < 200 || box.height < 50) {
             problems.push(`is not to be seen (${Math.round(box.width)} x ${Math.round(box.height)})`);
         }
-        for (const part of svg.querySelectorAll('text, rect, path, line, circle, polygon, polyline')) {
+        // A gap has the color of the page to hide what is under it.
+        for (const part of svg.querySelectorAll(':is(text, rect, path, line, circle, polygon, polyline):not(.tl-gap)')) {
             const style = getComputedStyle(part);
             const isText = part.localName === 'text';
             const paints = isText ? [style.fill] : [style.fill, style.stroke].filter(paint => paint !== 'none');
