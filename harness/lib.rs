@@ -6,6 +6,7 @@ pub mod descendants;
 pub mod expand;
 pub mod includes;
 pub mod needs;
+pub mod pdf;
 pub mod programs;
 pub mod serve;
 pub mod site;
