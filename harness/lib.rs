@@ -2,6 +2,7 @@
 //! runs its programs so that the tests can hold the pages against them.
 
 pub mod browser;
+pub mod claims;
 pub mod descendants;
 pub mod expand;
 pub mod includes;
