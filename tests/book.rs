@@ -15,7 +15,7 @@ use regex::Regex;
 use scraper::{Html, Selector};
 
 /// What follows the sections.
-const APPENDICES: [&str; 3] = ["cheat_sheet", "claims", "glossary"];
+const APPENDICES: [&str; 4] = ["cheat_sheet", "claims", "beyond", "glossary"];
 
 /// Languages that a fence may have. Anything else would be shown without
 /// colors, or is a misspelling.
