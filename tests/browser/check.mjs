@@ -109,15 +109,14 @@ async function checkAccessibility(page, report, theme, place) {
     }
 }
 
-// In the page: what sticks out on the right, or nothing.
+// In the page: what sticks out on the right, or nothing. mdBook lets a whole
+// page scroll inside its frame, so it does not help to ask how wide the
+// document is. Code and tables scroll by themselves.
 function widest() {
-    const room = window.innerWidth;
-    if (document.documentElement.scrollWidth <= room) {
-        return '';
-    }
-    const all = [...document.querySelectorAll('main *')];
-    const element = all.find(it => it.getBoundingClientRect().right > room) ?? document.body;
-    return `<${element.localName}> ${element.textContent.trim().slice(0, 60)}`;
+    const out = [...document.querySelectorAll('main, main *')].find(element =>
+        element.getBoundingClientRect().right > window.innerWidth + 1
+        && !element.closest('pre, .table-wrapper'));
+    return out ? `<${out.localName}> ${out.textContent.trim().slice(0, 60)}` : '';
 }
 
 async function checkFigures(page, report, place) {
