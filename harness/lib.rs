@@ -1,11 +1,14 @@
 //! The harness of *Multiprocessing in Rust*: builds and serves the book, and
 //! runs its programs so that the tests can hold the pages against them.
 
+pub mod browser;
+pub mod claims;
 pub mod descendants;
 pub mod expand;
 pub mod includes;
 pub mod kills;
 pub mod needs;
+pub mod pdf;
 pub mod programs;
 pub mod serve;
 pub mod site;

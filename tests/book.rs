@@ -14,6 +14,9 @@ use harness::site;
 use regex::Regex;
 use scraper::{Html, Selector};
 
+/// What follows the sections.
+const APPENDICES: [&str; 4] = ["cheat_sheet", "claims", "beyond", "glossary"];
+
 /// Languages that a fence may have. Anything else would be shown without
 /// colors, or is a misspelling.
 const LANGUAGES: [&str; 6] = ["rust", "python", "sh", "text", "toml", "yaml"];
@@ -60,7 +63,8 @@ fn the_twelve_sections_stand_in_order() {
     let stems: Vec<String> = PAGES.iter().map(Page::stem).collect();
     let mut order = vec!["introduction", "chapter"];
     order.extend(SECTIONS);
-    assert_eq!(stems[..order.len()], order, "src/SUMMARY.md");
+    order.extend(APPENDICES);
+    assert_eq!(stems, order, "src/SUMMARY.md");
 }
 
 #[test]
@@ -314,6 +318,40 @@ fn every_listing_has_its_number_and_name() {
             }
         }
     }
+    report(&problems);
+}
+
+/// The pieces of Rust in the cheat sheet are pieces of the listings, so they
+/// compile and run.
+#[test]
+fn the_cheat_sheet_quotes_the_listings() {
+    let without_space =
+        |text: &str| text.split_whitespace().collect::<String>();
+    let sources = files(Path::new("listings")).into_iter();
+    let listings: String = sources
+        .filter(|file| file.extension().is_some_and(|it| it == "rs"))
+        .map(|file| fs::read_to_string(root().join(file)).unwrap())
+        .map(|source| without_space(&source))
+        .collect();
+    let path = Path::new("src/cheat_sheet.md");
+    let page = PAGES.iter().find(|page| page.path == path).unwrap();
+    let row = pattern(r"^\| `.*` \| (?<rust>.*) \| \[.*\]\(.*\) \|$");
+    let code = pattern("`([^`]+)`");
+    let mut problems = Vec::new();
+    let mut count = 0;
+    for (index, line) in page.source.lines().enumerate() {
+        let Some(row) = row.captures(line) else {
+            continue;
+        };
+        for piece in code.captures_iter(&row["rust"]) {
+            count += 1;
+            if !listings.contains(&without_space(&piece[1])) {
+                let what = format!("no listing has {:?}", &piece[1]);
+                problems.push(problem(path, index + 1, what));
+            }
+        }
+    }
+    assert!(count > 2 * SECTIONS.len(), "the rows were not found");
     report(&problems);
 }
 

@@ -1,17 +1,20 @@
 //! Every claim of the book is followed by the program that proves it.
 //!
-//! A claim is one sentence in a callout that begins with **Claim:**. The
-//! figure right under it shows lines of a program of its own, with an
-//! assertion among them; the command and the recorded output follow. Each
-//! claim is one test here, which also runs the program.
+//! `harness/claims.rs` says what form a claim has. Each claim is one test
+//! here, which also runs the program.
+//!
+//! `SNAPSHOTS=overwrite cargo test --test claims` writes the page that lists
+//! all claims anew.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use harness::claims::{self, Claim};
 use harness::expand::{self, Page};
 use harness::includes;
 use harness::needs;
@@ -19,7 +22,6 @@ use harness::programs::{self, Program, SECTIONS};
 use harness::supervise::Supervised;
 use harness::verified::Verified;
 use libtest_mimic::{Arguments, Failed, Trial};
-use regex::Regex;
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -29,31 +31,6 @@ const FEWEST_CLAIMS: usize = 3;
 
 /// A proof shows the lines that matter, not the whole program.
 const MOST_LINES: usize = 24;
-
-fn pattern(pattern: &str) -> Regex {
-    Regex::new(pattern).expect("the patterns are constants of this file")
-}
-
-/// A callout, whatever follows it.
-static CLAIM: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?m)^> \[!IMPORTANT\]\n(?<text>> \*\*Claim:\*\*(?:.*\n)(?:>.*\n)*)",
-    )
-});
-static ANY_CLAIM: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?m)^.*\*\*Claim:\*\*"));
-
-/// What has to follow a claim.
-static PROOF: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(concat!(
-        r#"^\n<figure class="listing" id="listing-(?<program>[^"]+)">\n"#,
-        r"<figcaption>[^\n]*</figcaption>\n\n",
-        r"```rust\n\{\{#rustdoc_include \.\./(?<file>[^:}]+):(?<anchor>[^}]+)\}\}\n```\n\n",
-        r"</figure>\n\n",
-        r"```sh\n(?<command>[^\n]+)\n```\n\n",
-        r"```text\n\{\{#include \.\./(?<output>[^:}]+):2:\}\}\n```\n",
-    ))
-});
 
 fn main() -> Result<()> {
     let arguments = Arguments::from_args();
@@ -66,10 +43,10 @@ fn main() -> Result<()> {
     for section in SECTIONS {
         let page = pages.iter().find(|page| page.stem() == section);
         let page = page.with_context(|| format!("no page of {section}"))?;
-        let claims = claims(page);
+        let claims = claims::of(page);
         let (file, count) = (page.path.clone(), claims.len());
         trials.push(Trial::test(format!("{section}: {count} claims"), {
-            let mentions = ANY_CLAIM.find_iter(&page.source).count();
+            let mentions = claims::mentions(page);
             move || enough(&file, count, mentions)
         }));
         for claim in claims {
@@ -78,7 +55,7 @@ fn main() -> Result<()> {
             }
             let programs = Arc::clone(&programs);
             let verified = Arc::clone(&verified);
-            trials.push(Trial::test(claim.title(section), move || {
+            trials.push(Trial::test(title(&claim, section), move || {
                 proven(&claim, &programs, &verified).map_err(|error| {
                     let (page, line) = (claim.page.display(), claim.line);
                     Failed::from(format!("{page}:{line}: {error:#}"))
@@ -95,68 +72,39 @@ fn main() -> Result<()> {
             None => Ok(()),
         }
     }));
+    trials.push(Trial::test(
+        "the page of all claims is up to date",
+        move || indexed(&pages).map_err(Failed::from),
+    ));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// One claim of a page.
-struct Claim {
-    page: PathBuf,
-    line: usize,
-    text: String,
-    proof: Result<Proof, String>,
+fn title(claim: &Claim, section: &str) -> String {
+    let program = match &claim.proof {
+        Ok(proof) => proof.program.as_str(),
+        Err(_) => "no proof",
+    };
+    format!("{section}: {} [{program}]", claim.text)
 }
 
-/// The program under a claim.
-#[derive(Clone)]
-struct Proof {
-    program: String,
-    file: PathBuf,
-    anchor: String,
-    command: String,
-    output: PathBuf,
-}
-
-impl Claim {
-    fn title(&self, section: &str) -> String {
-        let program = match &self.proof {
-            Ok(proof) => proof.program.as_str(),
-            Err(_) => "no proof",
-        };
-        format!("{section}: {} [{program}]", self.text)
+/// The page with all claims is what the other pages give.
+fn indexed(pages: &[Page]) -> Result<()> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(claims::INDEX);
+    let index = claims::index(pages)?;
+    if env::var_os("SNAPSHOTS").is_some_and(|mode| mode == "overwrite") {
+        return fs::write(&file, index)
+            .with_context(|| format!("cannot write {}", claims::INDEX));
     }
-}
-
-fn claims(page: &Page) -> Vec<Claim> {
-    let found = CLAIM.captures_iter(&page.source);
-    found
-        .map(|found| {
-            let whole = found.get(0).expect("a match has a whole");
-            let text = found["text"].replace("\n>", "\n");
-            let text = text.trim_start_matches("> **Claim:**");
-            let words: Vec<&str> = text.split_whitespace().collect();
-            let after = &page.source[whole.end()..];
-            Claim {
-                page: page.path.clone(),
-                line: expand::line_at(&page.source, whole.start()),
-                text: words.join(" "),
-                proof: proof(after),
-            }
-        })
-        .collect()
-}
-
-fn proof(after: &str) -> Result<Proof, String> {
-    let found = PROOF.captures(after).ok_or(
-        "the claim is not followed by its proof: a figure with lines of a \
-         program, the command, and the output",
-    )?;
-    Ok(Proof {
-        program: found["program"].to_owned(),
-        file: PathBuf::from(&found["file"]),
-        anchor: found["anchor"].to_owned(),
-        command: found["command"].to_owned(),
-        output: PathBuf::from(&found["output"]),
-    })
+    let written = fs::read_to_string(&file).unwrap_or_default();
+    let differs = written.lines().zip(index.lines()).position(|(a, b)| a != b);
+    let line = differs.unwrap_or(written.lines().count()) + 1;
+    ensure!(
+        written == index,
+        "{}:{line}: is not what the claims of the pages give: write it anew \
+         with SNAPSHOTS=overwrite cargo test --test claims",
+        claims::INDEX
+    );
+    Ok(())
 }
 
 fn enough(page: &Path, claims: usize, mentions: usize) -> Result<(), Failed> {

@@ -44,4 +44,14 @@
     if (bar) {
         bar.setAttribute('role', 'banner');
     }
+
+    // Paper cannot be unfolded: solutions are printed, then folded again.
+    let unfolded = [];
+    window.addEventListener('beforeprint', function () {
+        unfolded = [...document.querySelectorAll('details:not([open])')];
+        unfolded.forEach(function (it) { it.open = true; });
+    });
+    window.addEventListener('afterprint', function () {
+        unfolded.forEach(function (it) { it.open = false; });
+    });
 })();

@@ -4,16 +4,19 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use harness::pdf;
 use harness::serve::Server;
 use harness::site;
 
 const HELP: &str = "\
 Builds the book and serves it on 127.0.0.1.
 
-Usage: cargo run [-- [build] [OPTIONS]]
+Usage: cargo run [-- [build|pdf] [OPTIONS]]
 
 Commands:
   build          only build the book, do not serve it
+  pdf            print the whole book to target/book.pdf, with the Chromium on
+                 the PATH or the one that the variable CHROMIUM names
 
 Options:
   --port PORT    serve on this port (default: the first free one from 3000)
@@ -21,11 +24,20 @@ Options:
   --help         print this text
 ";
 
+/// What is to be done.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Task {
+    #[default]
+    Serve,
+    Build,
+    Print,
+}
+
 /// What the reader asked for.
 #[derive(Default)]
 struct Request {
     help: bool,
-    only_build: bool,
+    task: Task,
     port: Option<u16>,
     no_open: bool,
 }
@@ -48,10 +60,14 @@ fn run() -> Result<()> {
         return Ok(());
     }
     let root = site::root()?;
+    if request.task == Task::Print {
+        println!("The book is printed: {}", pdf::print(&root)?.display());
+        return Ok(());
+    }
     // A taken port is known at once, and nothing is built for it.
-    let server = match request.only_build {
-        true => None,
-        false => Some(Server::bind(request.port)?),
+    let server = match request.task {
+        Task::Serve => Some(Server::bind(request.port)?),
+        Task::Build | Task::Print => None,
     };
     let pages = site::build(&root, None)?;
     let Some(server) = server else {
@@ -90,12 +106,13 @@ fn parse(mut arguments: lexopt::Parser) -> Result<Request> {
                     port.context("--port takes a number from 1 to 65535")?,
                 );
             }
-            Value(command) if command == "build" => request.only_build = true,
+            Value(command) if command == "build" => request.task = Task::Build,
+            Value(command) if command == "pdf" => request.task = Task::Print,
             other => bail!(other.unexpected()),
         }
     }
-    if request.only_build && request.port.is_some() {
-        bail!("build serves nothing, so --port has no use with it");
+    if request.task != Task::Serve && request.port.is_some() {
+        bail!("only the served book has a port: leave --port out");
     }
     Ok(request)
 }

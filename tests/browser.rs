@@ -1,0 +1,350 @@
+//! Every page looks and works as it should in a real browser: Chromium, which
+//! `tests/browser/check.mjs` drives.
+//!
+//! One test a page: no console error, no request to another host, nothing
+//! wider than the screen, no violation of axe-core's rules and every figure
+//! visible in all themes on a telephone and on a desktop, and copy buttons
+//! that copy what is to be seen. One test for each thing that concerns the
+//! whole book. Where Node.js or Chromium is missing, a reader's machine skips
+//! them with a word about it, and `CI=true` fails.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use harness::browser;
+use harness::expand;
+use harness::needs;
+use harness::serve::Server;
+use harness::site;
+use harness::verified::Verified;
+use libtest_mimic::{Arguments, Failed, Trial};
+use regex::bytes::Regex;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
+
+/// What concerns the whole book: the check and the test's name.
+const OF_THE_BOOK: [(&str, &str); 4] = [
+    ("themes", "the choice of a theme is shown and remembered"),
+    ("walk", "next and previous lead through all pages"),
+    ("search", "a search finds a word of each page"),
+    ("keyboard", "the keyboard reaches the sidebar button"),
+];
+
+/// The page that stands for all where they are alike.
+const SAMPLE: &str = "killing_process.html";
+
+fn main() -> Result<()> {
+    let arguments = Arguments::from_args();
+    let tools = Tools::find();
+    if let Err(missing) = &tools
+        && !needs::on_ci()
+    {
+        eprintln!("skipped the browser tests: {missing:#}");
+    }
+    let book = Arc::new(Book::build()?);
+    let desk = Arc::new(Desk::new(tools));
+    let mut trials = Vec::new();
+    for page in book.pages.iter().chain([&"404.html".to_owned()]) {
+        let (book, desk) = (Arc::clone(&book), Arc::clone(&desk));
+        let page = page.clone();
+        trials.push(Trial::test(format!("page {page}"), move || {
+            let depends = book.of_page(&page)?;
+            desk.verify(&book, "page", &page, &depends)
+        }));
+    }
+    for (check, name) in OF_THE_BOOK {
+        let (book, desk) = (Arc::clone(&book), Arc::clone(&desk));
+        trials.push(Trial::test(name, move || {
+            desk.verify(&book, check, SAMPLE, &book.of_all())
+        }));
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    desk.sum_up();
+    conclusion.exit();
+}
+
+/// The built book.
+struct Book {
+    folder: PathBuf,
+    /// In reading order, for example `killing_process.html`.
+    pages: Vec<String>,
+    /// Path inside the folder to content, of everything that is served.
+    files: BTreeMap<PathBuf, Vec<u8>>,
+    _place: TempDir,
+}
+
+impl Book {
+    fn build() -> Result<Book> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let place = tempfile::tempdir()?;
+        let folder = site::build(root, Some(place.path()))?;
+        let pages = expand::pages(root)?;
+        let pages = pages.iter().map(|page| format!("{}.html", page.stem()));
+        let mut files = BTreeMap::new();
+        read_all(&folder, &folder, &mut files)?;
+        Ok(Book {
+            pages: pages.collect(),
+            folder,
+            files,
+            _place: place,
+        })
+    }
+
+    /// What the look of one page depends on: itself and what all share. The
+    /// search index has every page's text, and its name goes with it, so both
+    /// are left out.
+    fn of_page(&self, page: &str) -> Result<Vec<u8>> {
+        let html = self.files.get(Path::new(page));
+        let html = html.with_context(|| format!("{page} was not built"))?;
+        let index = Regex::new(r"searchindex-\w+\.js")?;
+        let mut depends = index.replace_all(html, b"").into_owned();
+        for (path, content) in &self.files {
+            let name = path.to_string_lossy();
+            if !name.ends_with(".html") && !index.is_match(name.as_bytes()) {
+                depends.extend_from_slice(content);
+            }
+        }
+        Ok(depends)
+    }
+
+    fn of_all(&self) -> Vec<u8> {
+        self.files.values().flatten().copied().collect()
+    }
+}
+
+fn read_all(
+    root: &Path,
+    folder: &Path,
+    files: &mut BTreeMap<PathBuf, Vec<u8>>,
+) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            read_all(root, &path, files)?;
+        } else {
+            let inside = path.strip_prefix(root)?.to_owned();
+            files.insert(inside, fs::read(&path)?);
+        }
+    }
+    Ok(())
+}
+
+/// The programs that look at the pages.
+struct Tools {
+    node: PathBuf,
+    chromium: PathBuf,
+    script: PathBuf,
+    /// What they are: another version looks with other eyes.
+    versions: Vec<u8>,
+}
+
+impl Tools {
+    /// # Errors
+    /// If one is missing, with the command that installs it.
+    fn find() -> Result<Tools> {
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
+        let node = browser::find_program(Path::new("node"))
+            .context("Node.js is missing: install it, with npm")?;
+        let chromium = browser::find().context(browser::INSTALL)?;
+        ensure!(
+            folder.join("node_modules/playwright-core").is_dir()
+                && folder.join("node_modules/axe-core").is_dir(),
+            "what checks the pages is not installed: run \
+             npm ci --prefix tests/browser"
+        );
+        let script = folder.join("check.mjs");
+        let version = Command::new(&chromium).arg("--version").output();
+        let mut versions = version.context("cannot run Chromium")?.stdout;
+        for file in [&script, &folder.join("package-lock.json")] {
+            let content = fs::read(file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            versions.extend(content);
+        }
+        Ok(Tools {
+            node,
+            chromium,
+            script,
+            versions,
+        })
+    }
+}
+
+/// Where the checks are asked for and counted.
+struct Desk {
+    tools: Result<Tools>,
+    /// Started by the first check that is not verified yet.
+    driver: Mutex<Option<Driver>>,
+    figures: Mutex<Figures>,
+}
+
+#[derive(Default)]
+struct Figures {
+    looked_at: usize,
+    pages: usize,
+    checks: usize,
+    problems: usize,
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    check: &'a str,
+    page: &'a str,
+    pages: &'a [String],
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    checks: usize,
+    problems: Vec<String>,
+}
+
+impl Desk {
+    fn new(tools: Result<Tools>) -> Desk {
+        Desk {
+            tools,
+            driver: Mutex::default(),
+            figures: Mutex::default(),
+        }
+    }
+
+    /// Runs a check, unless it has succeeded before with the same `content`.
+    fn verify(
+        &self,
+        book: &Book,
+        check: &str,
+        page: &str,
+        content: &[u8],
+    ) -> Result<(), Failed> {
+        let tools = match &self.tools {
+            Ok(tools) => tools,
+            Err(missing) if needs::on_ci() => {
+                return Err(Failed::from(format!("{missing:#}")));
+            }
+            Err(_) => return Ok(()), // main has said so
+        };
+        let verified = Verified::beside(Path::new(SUPERVISOR))?;
+        let name = format!("browser {check} {page}");
+        verified.once(&name, &[&tools.versions, content], || {
+            let request = Request {
+                check,
+                page,
+                pages: &book.pages,
+            };
+            let answer = self.ask(tools, book, &request)?;
+            let mut figures = lock(&self.figures);
+            figures.looked_at += 1;
+            figures.pages += usize::from(check == "page");
+            figures.checks += answer.checks;
+            figures.problems += answer.problems.len();
+            if answer.problems.is_empty() {
+                return Ok(());
+            }
+            let markdown = page.replace(".html", ".md");
+            Err(Failed::from(format!(
+                "src/{markdown}, as built:\n- {}\n\
+                 repeat with: cargo test --test browser",
+                answer.problems.join("\n- ")
+            )))
+        })
+    }
+
+    fn ask(
+        &self,
+        tools: &Tools,
+        book: &Book,
+        request: &Request,
+    ) -> Result<Answer> {
+        let mut driver = lock(&self.driver);
+        let driver = match &mut *driver {
+            Some(driver) => driver,
+            none => none.insert(Driver::start(tools, book)?),
+        };
+        driver.ask(request)
+    }
+
+    /// Ends the browser and prints what was looked at.
+    fn sum_up(&self) {
+        lock(&self.driver).take();
+        let figures = lock(&self.figures);
+        if figures.looked_at > 0 {
+            println!(
+                "{} pages in 5 themes at 2 widths and {} checks of the book: \
+                 {} things looked at, {} problems\n",
+                figures.pages,
+                figures.looked_at - figures.pages,
+                figures.checks,
+                figures.problems
+            );
+        }
+    }
+}
+
+/// A check that panicked leaves nothing half done that matters here.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The script that drives Chromium, and the server of the pages.
+struct Driver {
+    script: Child,
+    requests: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Driver {
+    fn start(tools: &Tools, book: &Book) -> Result<Driver> {
+        let server = Server::bind(None)?;
+        let address = server.address()?;
+        let folder = book.folder.clone();
+        // It serves until this test program ends.
+        thread::spawn(move || {
+            server.serve(&folder).map(|never| match never {})
+        });
+        let mut script = Command::new(&tools.node)
+            .args([&tools.script, &tools.chromium])
+            .arg(address)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start node")?;
+        Ok(Driver {
+            requests: script.stdin.take(),
+            answers: BufReader::new(
+                script.stdout.take().context("node has no output")?,
+            ),
+            script,
+        })
+    }
+
+    fn ask(&mut self, request: &Request) -> Result<Answer> {
+        let requests = self.requests.as_mut().context("node has no input")?;
+        let line = serde_json::to_string(request)?;
+        writeln!(requests, "{line}").context("node takes no request")?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        ensure!(
+            !answer.is_empty(),
+            "tests/browser/check.mjs ended without an answer: what it said \
+             stands above"
+        );
+        serde_json::from_str(&answer)
+            .with_context(|| format!("tests/browser/check.mjs said {answer}"))
+    }
+}
+
+impl Drop for Driver {
+    /// The end of its input tells the script to close the browser.
+    fn drop(&mut self) {
+        self.requests.take();
+        let _ = self.script.wait();
+    }
+}

@@ -1,0 +1,304 @@
+// Looks at the built pages in Chromium, on behalf of tests/browser.rs.
+//
+// node check.mjs CHROMIUM ADDRESS
+//
+// Reads one request a line, {"check": …, "page": …, "pages": […]}, and answers
+// each with one line, {"checks": how many things it looked at, "problems":
+// […]}. It ends when its input does.
+
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { createInterface } from 'node:readline';
+import { chromium } from 'playwright-core';
+
+const THEMES = ['light', 'rust', 'coal', 'navy', 'ayu'];
+const COLOR_RULES = ['color-contrast', 'link-in-text-block'];
+const PHONE = { width: 390, height: 844 };
+const DESKTOP = { width: 1280, height: 900 };
+// A check that waits longer than this for the page has found a defect.
+const PATIENCE = 10_000;
+
+const [executablePath, address] = process.argv.slice(2);
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+// What a check has looked at and found. One defect is often to be seen in many
+// places, and is reported once with all of them.
+class Report {
+    checks = 0;
+    places = new Map();
+
+    expect(holds, problem, place = '') {
+        this.checks += 1;
+        if (!holds) {
+            const places = this.places.get(problem) ?? new Set();
+            this.places.set(problem, places.add(place));
+        }
+    }
+
+    toJSON() {
+        const problems = [...this.places].map(([problem, places]) => {
+            const list = [...places].filter(place => place).join('; ');
+            return list ? `${problem}, in ${list}` : problem;
+        });
+        return { checks: this.checks, problems };
+    }
+}
+
+// Opens `path` in a context of its own, so that no check sees what another one
+// has stored. What the page asks of another host or says on the console is
+// a problem from now on.
+async function open(browser, report, path, viewport) {
+    const context = await browser.newContext({
+        viewport,
+        reducedMotion: 'reduce',
+        permissions: ['clipboard-read', 'clipboard-write'],
+    });
+    context.setDefaultTimeout(PATIENCE);
+    await context.route(url => url.origin !== new URL(address).origin, route => {
+        report.expect(false, `asks another host for ${route.request().url()}`);
+        return route.abort();
+    });
+    const page = await context.newPage();
+    // Chromium notes the missing page that a check asks for on purpose.
+    const purpose = path === '404.html' ? 'nowhere/nothing.html' : path;
+    const url = new URL(purpose, address).href;
+    page.on('console', message => {
+        if (message.type() === 'error' && !(path === '404.html' && message.location().url === url)) {
+            report.expect(false, `the console says: ${message.text()} (${message.location().url})`);
+        }
+    });
+    page.on('pageerror', error => report.expect(false, `a script fails: ${error.message}`));
+    await page.goto(url);
+    // A color on its way from one theme to the next is nobody's color.
+    await page.addStyleTag({ content: '* { transition: none !important; }' });
+    await page.evaluate(axe);
+    return page;
+}
+
+// Everything that has to hold on every page.
+async function checkPage(browser, report, { page: path }) {
+    await Promise.all([PHONE, DESKTOP].map(async viewport => {
+        const page = await open(browser, report, path, viewport);
+        for (const theme of THEMES) {
+            const place = `${theme}, ${viewport.width} px`;
+            await page.evaluate(theme => document.getElementById(`mdbook-theme-${theme}`).click(), theme);
+            await checkAccessibility(page, report, theme, place);
+            await checkFigures(page, report, place);
+        }
+        const beyond = await page.evaluate(widest);
+        report.expect(!beyond, `is wider than ${viewport.width} px: ${beyond}`);
+        if (viewport === DESKTOP) {
+            await checkCopyButtons(page, report);
+        }
+        // Nothing was asked of another host, nothing was on the console.
+        report.checks += 2;
+        await page.context().close();
+    }));
+}
+
+// The themes differ in colors and in nothing else, so all rules are tried in
+// one of them and the rules on colors in the others.
+async function checkAccessibility(page, report, theme, place) {
+    const options = theme === THEMES[0] ? {} : { runOnly: COLOR_RULES };
+    const { violations, passes } = await page.evaluate(
+        options => axe.run({ resultTypes: ['violations'], ...options }), options);
+    report.checks += passes.length;
+    for (const { id, help, nodes } of violations) {
+        const where = nodes.slice(0, 3).map(node => node.target.join(' ')).join(', ');
+        report.expect(false, `axe: ${id} (${help}), ${nodes.length} times: ${where}`, place);
+    }
+}
+
+// In the page: what sticks out on the right, or nothing. mdBook lets a whole
+// page scroll inside its frame, so it does not help to ask how wide the
+// document is. Code and tables scroll by themselves.
+function widest() {
+    const out = [...document.querySelectorAll('main, main *')].find(element =>
+        element.getBoundingClientRect().right > window.innerWidth + 1
+        && !element.closest('pre, .table-wrapper'));
+    return out ? `<${out.localName}> ${out.textContent.trim().slice(0, 60)}` : '';
+}
+
+async function checkFigures(page, report, place) {
+    for (const { name, problems } of await page.evaluate(figures)) {
+        report.expect(problems.length === 0, `figure "${name}": ${[...new Set(problems)].join(', ')}`, place);
+    }
+}
+
+// In the page: each timeline, with whatever of it a reader cannot see. WCAG
+// asks for a contrast of 4.5 in text and 3 in the lines of a figure.
+function figures() {
+    const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+    function luminance(color) {
+        canvas.fillStyle = color;
+        canvas.fillRect(0, 0, 1, 1);
+        const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map(value => {
+            const part = value / 255;
+            return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    }
+    function contrast(one, other) {
+        const [dark, light] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+        return (light + 0.05) / (dark + 0.05);
+    }
+    const background = getComputedStyle(document.documentElement).getPropertyValue('--bg');
+    return [...document.querySelectorAll('svg.timeline')].map(svg => {
+        const problems = [];
+        const box = svg.getBoundingClientRect();
+        if (!svg.checkVisibility({ opacityProperty: true, visibilityProperty: true }) || box.width < 200 || box.height < 50) {
+            problems.push(`is not to be seen (${Math.round(box.width)} x ${Math.round(box.height)})`);
+        }
+        // A gap has the color of the page to hide what is under it.
+        for (const part of svg.querySelectorAll(':is(text, rect, path, line, circle, polygon, polyline):not(.tl-gap)')) {
+            const style = getComputedStyle(part);
+            const isText = part.localName === 'text';
+            const paints = isText ? [style.fill] : [style.fill, style.stroke].filter(paint => paint !== 'none');
+            const best = Math.max(0, ...paints.map(paint => contrast(paint, background)));
+            if (best < (isText ? 4.5 : 3)) {
+                problems.push(`${part.localName}.${part.getAttribute('class')} has a contrast of ${best.toFixed(1)}`);
+            }
+        }
+        return { name: svg.querySelector('title')?.textContent, problems };
+    });
+}
+
+// Each button copies what the reader sees, to the letter.
+async function checkCopyButtons(page, report) {
+    await page.evaluate(() => document.querySelectorAll('details').forEach(it => { it.open = true; }));
+    for (const button of await page.locator('pre .clip-button').elementHandles()) {
+        const visible = await button.evaluate(button => {
+            const code = button.closest('pre').querySelector('code').cloneNode(true);
+            code.querySelectorAll('.boring').forEach(hidden => hidden.remove());
+            return code.textContent;
+        });
+        await page.evaluate(() => navigator.clipboard.writeText('nothing copied'));
+        await button.evaluate(button => button.click());
+        const copied = await page.evaluate(() => navigator.clipboard.readText());
+        const start = visible.trim().split('\n')[0];
+        report.expect(copied === visible, `the copy button of "${start}" copies ${JSON.stringify(difference(copied, visible))}`);
+    }
+    const blocks = await page.locator('main pre > code').count();
+    const buttons = await page.locator('main pre .clip-button').count();
+    report.expect(blocks === buttons, `has ${blocks} code blocks and ${buttons} copy buttons`);
+}
+
+// From the first line on in which `copied` is not what it should be.
+function difference(copied, visible) {
+    const expected = visible.split('\n');
+    const lines = copied.split('\n');
+    const first = lines.findIndex((line, index) => line !== expected[index]);
+    return lines.slice(first).join('\n').slice(0, 80);
+}
+
+// The reader's choice of a theme takes effect and is remembered.
+async function checkThemes(browser, report, { page: path }) {
+    const page = await open(browser, report, path, DESKTOP);
+    const seen = new Set();
+    for (const theme of THEMES) {
+        await page.click('#mdbook-theme-toggle');
+        await page.click(`#mdbook-theme-${theme}`);
+        await page.keyboard.press('Escape');
+        const shown = () => page.evaluate(() => document.documentElement.classList.value.split(' '));
+        report.expect((await shown()).includes(theme), `choosing ${theme} does not show it`);
+        seen.add(await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor));
+        await page.reload();
+        report.expect((await shown()).includes(theme), `${theme} is forgotten when the page is loaded again`);
+    }
+    report.expect(seen.size === THEMES.length, `the themes have ${seen.size} backgrounds`);
+    await page.context().close();
+}
+
+// Next leads through all pages in order, and the left arrow key back again. On
+// a phone the arrows are other ones.
+async function checkWalk(browser, report, { pages }) {
+    const here = page => new URL(page.url()).pathname.slice(1);
+    const forward = pages.slice(1);
+    const back = pages.slice(0, -1).reverse();
+    async function walk(page, stops, how, step) {
+        for (const stop of stops) {
+            const from = here(page);
+            await step(page);
+            await page.waitForURL(new URL(stop, address).href).catch(() => {});
+            report.expect(here(page) === stop, `${how} leads from ${from} to ${here(page)}, not to ${stop}`);
+            if (here(page) !== stop) {
+                return;
+            }
+        }
+    }
+    const desktop = await open(browser, report, pages[0], DESKTOP);
+    await walk(desktop, forward, 'next', page => page.click('a.next:visible'));
+    await walk(desktop, back, 'the left arrow key', page => page.keyboard.press('ArrowLeft'));
+    await desktop.context().close();
+    const phone = await open(browser, report, pages[0], PHONE);
+    await walk(phone, forward.slice(0, 2), 'next on a phone', page => page.click('a.next:visible'));
+    await walk(phone, back.slice(-2), 'previous on a phone', page => page.click('a.previous:visible'));
+    await phone.context().close();
+}
+
+// A word that stands on one page only leads to that page.
+async function checkSearch(browser, report, { pages }) {
+    const page = await open(browser, report, pages[0], DESKTOP);
+    const texts = await page.evaluate(pages => Promise.all(pages.map(async path => {
+        const html = await (await fetch(path)).text();
+        const main = new DOMParser().parseFromString(html, 'text/html').querySelector('main');
+        const prose = [...main.querySelectorAll('h1, p')].map(it => it.textContent).join(' ');
+        return [...new Set(prose.match(/(?<![\w-])[a-z]{7,12}(?![\w-])/g))];
+    })), pages);
+    for (const [index, path] of pages.entries()) {
+        // Not a form of a word elsewhere either: the search goes by the stem.
+        const others = texts.filter((_, other) => other !== index).flat().map(word => word.slice(0, 5));
+        const word = texts[index].find(word => !others.includes(word.slice(0, 5)));
+        if (!word) {
+            report.expect(false, `${path} has no word of its own to search for`);
+            continue;
+        }
+        await page.goto(new URL(pages[0], address).href);
+        await page.keyboard.press('/');
+        await page.locator('#mdbook-searchbar').pressSequentially(word);
+        const found = page.locator(`#mdbook-searchresults a[href*="${path}"]`).first();
+        const isThere = await found.waitFor({ timeout: PATIENCE / 2 }).then(() => true, () => false);
+        report.expect(isThere, `the search for "${word}" does not find ${path}`);
+    }
+    await page.context().close();
+}
+
+// Tab leads to the sidebar's button, and Enter opens and closes the sidebar.
+async function checkKeyboard(browser, report, { page: path }) {
+    const page = await open(browser, report, path, PHONE);
+    let stop = '';
+    for (let tabs = 0; tabs < 20 && stop !== 'mdbook-sidebar-toggle'; tabs += 1) {
+        await page.keyboard.press('Tab');
+        stop = await page.evaluate(() => document.activeElement.id);
+    }
+    report.expect(stop === 'mdbook-sidebar-toggle', 'the Tab key does not reach the sidebar button');
+    const toggle = page.locator('#mdbook-sidebar-toggle');
+    for (const expected of ['true', 'false']) {
+        await page.keyboard.press('Enter');
+        report.expect(await toggle.getAttribute('aria-expanded') === expected, `after Enter the sidebar button does not say aria-expanded=${expected}`);
+        const visible = await page.evaluate(() => document.documentElement.classList.contains('sidebar-visible'));
+        report.expect(String(visible) === expected, `Enter on the sidebar button leaves the sidebar ${visible ? 'open' : 'closed'}`);
+    }
+    await page.context().close();
+}
+
+const CHECKS = {
+    page: checkPage,
+    themes: checkThemes,
+    walk: checkWalk,
+    search: checkSearch,
+    keyboard: checkKeyboard,
+};
+
+const browser = await chromium.launch({ executablePath, args: ['--disable-gpu', '--disable-background-networking'] });
+for await (const line of createInterface({ input: process.stdin })) {
+    const request = JSON.parse(line);
+    const report = new Report();
+    try {
+        await CHECKS[request.check](browser, report, request);
+    } catch (error) {
+        report.expect(false, `the check cannot go on: ${error.message}`);
+    }
+    console.log(JSON.stringify(report));
+}
+await browser.close();
