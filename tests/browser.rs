@@ -248,9 +248,12 @@ impl Desk {
             if answer.problems.is_empty() {
                 return Ok(());
             }
-            let markdown = page.replace(".html", ".md");
+            let place = match check {
+                "page" => format!("src/{}", page.replace(".html", ".md")),
+                _ => "the book".to_owned(),
+            };
             Err(Failed::from(format!(
-                "src/{markdown}, as built:\n- {}\n\
+                "{place}, as built:\n- {}\n\
                  repeat with: cargo test --test browser",
                 answer.problems.join("\n- ")
             )))
@@ -277,8 +280,8 @@ impl Desk {
         let figures = lock(&self.figures);
         if figures.looked_at > 0 {
             println!(
-                "{} pages in 5 themes at 2 widths and {} checks of the book: \
-                 {} things looked at, {} problems\n",
+                "looked at {} pages in 5 themes at 2 widths, and in {} ways \
+                 at the whole book: {} checks, {} problems\n",
                 figures.pages,
                 figures.looked_at - figures.pages,
                 figures.checks,
