@@ -1,19 +1,21 @@
 // ANCHOR: all
 //! Keeps each consumer a few messages ahead, and loses none when one is killed.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::collections::{HashSet, VecDeque};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::{env, io, thread};
+use std::{env, io, mem, thread};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use nix::sys::signal::{Signal, raise};
 
 // ANCHOR: credits
-const CREDITS: usize = 4;
+const CREDITS: usize = 16;
 // All that a consumer may hold fits into its pipe, so sending never waits.
 const MAX_MESSAGE: usize = 256;
+// What goes from thread to thread at once: a wake-up costs more than a message.
+const BATCH: usize = 64;
 
 struct Consumer {
     input: ChildStdin,
@@ -21,108 +23,178 @@ struct Consumer {
 }
 
 enum Report {
-    Answer(usize, String),
+    Answers(usize, Vec<String>),
     Gone(usize, ExitStatus),
 }
 // ANCHOR_END: credits
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
-        None => broker(),
+        None => demonstrate(),
+        Some("load") => load(),
         Some("producer") => producer(),
         Some("consumer") => consumer(),
         Some("victim") => victim(),
         Some(role) => bail!(
             "unknown role {role:?}: \
-             expected \"producer\", \"consumer\" or \"victim\""
+             expected \"load\", \"producer\", \"consumer\" or \"victim\""
         ),
     }
 }
 
-fn broker() -> Result<()> {
+fn demonstrate() -> Result<()> {
+    let consumers = ["victim", "consumer", "consumer"];
+    let producers = [["producer", "a", "50"], ["producer", "b", "50"]];
+    let mut children = Vec::new();
+    for role in consumers {
+        children.push(start(&[role], Stdio::piped())?);
+    }
+    let mut sources = Vec::new();
+    for arguments in &producers {
+        sources.push(start(arguments, Stdio::null())?);
+    }
+    let outcome = broker(sources, children)?;
+
+    // ANCHOR: proof
+    let sent = |name| (0..50).map(move |number| format!("{name}{number}"));
+    let expected: HashSet<_> = sent("A").chain(sent("B")).collect();
+    assert_eq!(outcome.accepted, expected.len());
+    assert_eq!(outcome.answers.len(), expected.len(), "lost or doubled");
+    assert!(outcome.answers.iter().all(|it| expected.contains(it)));
+    assert!(outcome.returned > 0, "the victim held nothing");
+    // ANCHOR_END: proof
+    account(outcome)
+}
+
+/// Many messages and a number of consumers: enough to be hit in the middle.
+fn load() -> Result<()> {
+    let consumers = env::args().nth(2).map_or(Ok(4), |it| it.parse())?;
+    let mut children = Vec::new();
+    for _ in 0..consumers {
+        children.push(start(&["consumer"], Stdio::piped())?);
+    }
+    let mut sources = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        sources.push(start(&["producer", name, "5000"], Stdio::null())?);
+    }
+    account(broker(sources, children)?)
+}
+
+// ANCHOR: account
+/// Says what became of the messages that the broker has accepted.
+fn account(outcome: Outcome) -> Result<()> {
+    let Outcome {
+        accepted, answers, ..
+    } = outcome;
+    let (given, answered) = (answers.len(), HashSet::<_>::from_iter(answers));
+    let (lost, doubled) = (
+        accepted.saturating_sub(answered.len()),
+        given - answered.len(),
+    );
+    println!(
+        "accounted for: {} of {accepted}, lost {lost}, doubled {doubled}",
+        answered.len()
+    );
+    ensure!(lost == 0, "{lost} messages are lost");
+    outcome.producers
+}
+// ANCHOR_END: account
+
+// ANCHOR: broker
+struct Outcome {
+    accepted: usize,
+    answers: Vec<String>,
+    returned: usize,
+    /// What went wrong with a producer concerns what it has not sent.
+    producers: Result<()>,
+}
+
+fn broker(producers: Vec<Child>, consumers: Vec<Child>) -> Result<Outcome> {
     let (queue, messages) = bounded(4);
     let (reporter, reports) = unbounded();
-    let (mut answers, returned) = thread::scope(|scope| {
-        let mut consumers = Vec::new();
-        for role in ["victim", "consumer", "consumer"] {
-            let mut child = start(&[role], Stdio::piped())?;
+    thread::scope(|scope| {
+        let mut living = Vec::new();
+        for (number, mut child) in consumers.into_iter().enumerate() {
             let input = child.stdin.take().context("it has no input")?;
-            let (number, reporter) = (consumers.len(), reporter.clone());
+            let reporter = reporter.clone();
             scope.spawn(move || watch(number, child, reporter));
-            consumers.push(Some(Consumer {
+            living.push(Some(Consumer {
                 input,
                 held: VecDeque::new(),
             }));
         }
-        let producers = ["a", "b"].map(|name| {
+        let serve = |child| {
             let queue = queue.clone();
-            scope.spawn(move || serve_producer(name, queue))
-        });
+            scope.spawn(move || serve_producer(child, queue))
+        };
+        let threads: Vec<_> = producers.into_iter().map(serve).collect();
         drop((queue, reporter));
-        let outcome = dispatch(messages, reports, consumers)?;
-        for thread in producers {
-            thread.join().map_err(|_| anyhow!("a thread panicked"))??;
+        let mut outcome = dispatch(messages, reports, living)?;
+        for thread in threads {
+            let served = thread.join().map_err(|_| anyhow!("a panic"))?;
+            outcome.producers = outcome.producers.and(served);
         }
-        anyhow::Ok(outcome)
-    })?;
-
-    // ANCHOR: proof
-    answers.sort();
-    let sent = |name| (10..60).map(move |number| format!("{name}{number}"));
-    let expected: Vec<_> = sent("A").chain(sent("B")).collect();
-    assert_eq!(answers, expected);
-    assert!(returned > 0, "the victim held nothing");
-    println!("{} answers: none lost, none twice", answers.len());
-    // ANCHOR_END: proof
-    Ok(())
+        Ok(outcome)
+    })
 }
+// ANCHOR_END: broker
 
 // ANCHOR: dispatch
 fn dispatch(
-    messages: Receiver<String>,
+    messages: Receiver<Vec<String>>,
     reports: Receiver<Report>,
     mut consumers: Vec<Option<Consumer>>,
-) -> Result<(Vec<String>, usize)> {
-    let mut answers = Vec::new();
+) -> Result<Outcome> {
+    let mut outcome = Outcome {
+        accepted: 0,
+        answers: Vec::new(),
+        returned: 0,
+        producers: Ok(()),
+    };
     let mut waiting = VecDeque::new();
-    let mut returned = 0;
     let mut open = true;
     loop {
-        while let Some(consumer) = freest(&mut consumers) {
-            let Some(message) = waiting.pop_front() else {
-                break;
-            };
-            give(consumer, message);
+        let living = consumers.iter().flatten().count();
+        ensure!(living > 0, "no consumer is left");
+        let share = waiting.len().div_ceil(living);
+        while let Some(consumer) =
+            freest(&mut consumers).filter(|_| !waiting.is_empty())
+        {
+            let room = CREDITS - consumer.held.len();
+            let part = share.min(room).min(waiting.len());
+            give(consumer, waiting.drain(..part));
         }
         let done = |consumer: &Consumer| consumer.held.is_empty();
         if !open && waiting.is_empty() && consumers.iter().flatten().all(done) {
             break;
         }
-        ensure!(consumers.iter().any(Option::is_some), "no consumer is left");
 
         // Not even looking at the queue is what holds the producers back.
-        let room = waiting.is_empty() && freest(&mut consumers).is_some();
-        let source = if open && room {
+        let source = if open && waiting.is_empty() {
             messages.clone()
         } else {
             never()
         };
         select! {
-            recv(source) -> message => match message {
-                Ok(message) => waiting.push_back(message),
+            recv(source) -> batch => match batch {
+                Ok(batch) => {
+                    outcome.accepted += batch.len();
+                    waiting.extend(batch);
+                }
                 Err(_) => open = false,
             },
             recv(reports) -> report => match report? {
-                Report::Answer(number, answer) => {
+                Report::Answers(number, answers) => {
                     let consumer = consumers[number].as_mut();
                     let consumer = consumer.context("a dead one answered")?;
-                    consumer.held.pop_front().context("one too many")?;
-                    answers.push(answer);
+                    ensure!(answers.len() <= consumer.held.len(), "too many");
+                    consumer.held.drain(..answers.len());
+                    outcome.answers.extend(answers);
                 }
                 Report::Gone(number, status) => {
                     let lost = consumers[number].take().context("gone twice")?;
                     println!("a consumer is gone: {status}");
-                    returned += lost.held.len();
+                    outcome.returned += lost.held.len();
                     waiting.extend(lost.held);
                 }
             },
@@ -136,40 +208,41 @@ fn dispatch(
         };
         println!("a consumer is done: {status}");
     }
-    Ok((answers, returned))
+    Ok(outcome)
 }
 // ANCHOR_END: dispatch
 
 // ANCHOR: give
+/// The consumer with the fewest messages, if it needs more.
 fn freest(consumers: &mut [Option<Consumer>]) -> Option<&mut Consumer> {
     let living = consumers.iter_mut().flatten();
+    // Half of the credits at a time: then one write carries several messages.
     living
-        .filter(|consumer| consumer.held.len() < CREDITS)
+        .filter(|consumer| consumer.held.len() <= CREDITS / 2)
         .min_by_key(|consumer| consumer.held.len())
 }
 
-fn give(consumer: &mut Consumer, message: String) {
+fn give(consumer: &mut Consumer, messages: impl Iterator<Item = String>) {
+    let mut lines = String::new();
+    for message in messages {
+        lines.push_str(&message);
+        lines.push('\n');
+        consumer.held.push_back(message);
+    }
     // An error means that the consumer is gone. Its last report is on the way,
     // and brings back everything it held.
-    let _ = consumer.input.write_all(format!("{message}\n").as_bytes());
-    consumer.held.push_back(message);
+    let _ = consumer.input.write_all(lines.as_bytes());
 }
 // ANCHOR_END: give
 
 // ANCHOR: watch
 fn watch(number: usize, mut child: Child, reporter: Sender<Report>) {
-    let mut output = child.stdout.take().map(BufReader::new);
-    loop {
-        match output.as_mut().map_or(Ok(None), read_line) {
-            Ok(Some(answer)) => {
-                let _ = reporter.send(Report::Answer(number, answer));
-            }
-            Ok(None) => break,
+    if let Some(output) = child.stdout.take() {
+        let report =
+            |answers| reporter.send(Report::Answers(number, answers)).is_ok();
+        if read_lines(output, report).is_err() {
             // What follows a broken answer cannot be trusted.
-            Err(_) => {
-                let _ = child.kill();
-                break;
-            }
+            let _ = child.kill();
         }
     }
     if let Ok(status) = child.wait() {
@@ -178,25 +251,50 @@ fn watch(number: usize, mut child: Child, reporter: Sender<Report>) {
 }
 // ANCHOR_END: watch
 
-fn serve_producer(name: &str, queue: Sender<String>) -> Result<()> {
-    let mut producer = start(&["producer", name], Stdio::null())?;
-    let forwarded = forward(&mut producer, queue);
-    let status = producer.wait()?;
-    forwarded.with_context(|| format!("cannot serve producer {name}"))?;
-    ensure!(status.success(), "producer {name} ended with {status}");
-    Ok(())
-}
-
-fn forward(producer: &mut Child, queue: Sender<String>) -> Result<()> {
+// ANCHOR: serve_producer
+fn serve_producer(
+    mut producer: Child,
+    queue: Sender<Vec<String>>,
+) -> Result<()> {
     let output = producer.stdout.take().context("it has no output")?;
-    let mut output = BufReader::new(output);
-    while let Some(message) = read_line(&mut output)? {
-        queue.send(message)?;
-    }
+    let forwarded = read_lines(output, |batch| queue.send(batch).is_ok());
+    let status = producer.wait()?;
+    forwarded.context("cannot serve a producer")?;
+    ensure!(status.success(), "a producer ended with {status}");
     Ok(())
 }
+// ANCHOR_END: serve_producer
 
-// ANCHOR: read_line
+// ANCHOR: read_lines
+/// Takes lines until the end of the pipe. What is there goes on at once, in
+/// one batch; what is good goes on even if what follows is broken.
+fn read_lines(
+    pipe: impl Read,
+    mut take: impl FnMut(Vec<String>) -> bool,
+) -> Result<()> {
+    let mut pipe = BufReader::new(pipe);
+    let mut batch = Vec::new();
+    loop {
+        let end = match read_line(&mut pipe) {
+            Ok(Some(line)) => {
+                batch.push(line);
+                if batch.len() < BATCH && pipe.buffer().contains(&b'\n') {
+                    continue;
+                }
+                None
+            }
+            Ok(None) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
+        };
+        if !batch.is_empty() {
+            ensure!(take(mem::take(&mut batch)), "nobody takes the lines");
+        }
+        if let Some(end) = end {
+            return end;
+        }
+    }
+}
+
 fn read_line(pipe: &mut impl BufRead) -> Result<Option<String>> {
     let mut line = String::new();
     pipe.take(MAX_MESSAGE as u64).read_line(&mut line)?;
@@ -207,7 +305,7 @@ fn read_line(pipe: &mut impl BufRead) -> Result<Option<String>> {
     line.pop();
     Ok(Some(line))
 }
-// ANCHOR_END: read_line
+// ANCHOR_END: read_lines
 
 fn start(arguments: &[&str], input: Stdio) -> Result<Child> {
     Command::new(env::current_exe()?)
@@ -220,21 +318,32 @@ fn start(arguments: &[&str], input: Stdio) -> Result<Child> {
 
 fn producer() -> Result<()> {
     let name = env::args().nth(2).context("a producer needs a name")?;
-    let mut queue = io::stdout().lock();
-    for number in 10..60 {
+    let count = env::args().nth(3).context("a producer needs a count")?;
+    let mut queue = BufWriter::new(io::stdout().lock());
+    for number in 0..count.parse::<u32>()? {
         writeln!(queue, "{name}{number}").context("cannot send a message")?;
     }
-    Ok(())
+    queue.flush().context("cannot send the last messages")
 }
 
+// ANCHOR: consumer
 fn consumer() -> Result<()> {
-    let mut answers = io::stdout().lock();
-    for message in io::stdin().lines() {
-        let message = message.context("cannot read a message")?;
-        writeln!(answers, "{}", message.to_uppercase())?;
+    answer_all(|message| message.to_uppercase())
+}
+
+fn answer_all(answer: impl Fn(&str) -> String) -> Result<()> {
+    let mut messages = BufReader::new(os_pipe::dup_stdin()?);
+    let mut answers = BufWriter::new(os_pipe::dup_stdout()?);
+    while let Some(message) = read_line(&mut messages)? {
+        writeln!(answers, "{}", answer(&message))?;
+        // Nothing more to do: the broker waits for the answers.
+        if messages.buffer().is_empty() {
+            answers.flush()?;
+        }
     }
     Ok(())
 }
+// ANCHOR_END: consumer
 
 // ANCHOR: victim
 /// Takes a message and is killed before it can answer.
