@@ -3,7 +3,7 @@
 //! buffer.
 
 use std::env;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,7 +23,7 @@ fn parent() -> Result<()> {
     report("no buffer", child, pipe)?;
 
     let (child, pipe) = start_counter()?;
-    let mut buffer = BufWriter::new(pipe);
+    let mut buffer = BufWriter::with_capacity(BUFFER, pipe);
     send_frames(&mut buffer)?;
     buffer.flush().context("cannot write the last frames")?;
     report("BufWriter", child, buffer.into_inner()?)
@@ -31,14 +31,47 @@ fn parent() -> Result<()> {
 
 fn send_frames(pipe: &mut impl Write) -> Result<()> {
     for number in 0..1000_u64 {
-        let mut frame = [0; 12];
-        frame[..4].copy_from_slice(&8_u32.to_be_bytes());
-        frame[4..].copy_from_slice(&number.to_be_bytes());
-        pipe.write_all(&frame).context("cannot write a frame")?;
+        write_frame(pipe, &number.to_be_bytes())?;
     }
     Ok(())
 }
 // ANCHOR_END: parent
+
+// ANCHOR: frames
+const MAX_FRAME: usize = 1024 * 1024;
+const BUFFER: usize = 64 * 1024;
+
+/// For a buffer: to a bare pipe, a frame in two writes is the slowest of all.
+fn write_frame(buffer: &mut impl Write, message: &[u8]) -> Result<()> {
+    let length = message.len();
+    ensure!(
+        length <= MAX_FRAME,
+        "{length} bytes do not fit into a frame"
+    );
+    let header = u32::try_from(length)?.to_be_bytes();
+    buffer.write_all(&header).context("cannot write a length")?;
+    buffer.write_all(message).context("cannot write a message")
+}
+
+/// Reads a frame into `message`, or returns false at the end of the pipe.
+fn read_frame(pipe: &mut impl BufRead, message: &mut Vec<u8>) -> Result<bool> {
+    if pipe.fill_buf().context("cannot read")?.is_empty() {
+        return Ok(false);
+    }
+    let mut header = [0; 4];
+    pipe.read_exact(&mut header)
+        .context("expected a length of 4 bytes")?;
+    let length = u32::from_be_bytes(header) as usize;
+    ensure!(
+        length <= MAX_FRAME,
+        "expected a frame of at most {MAX_FRAME} bytes, not of {length}"
+    );
+    message.resize(length, 0);
+    pipe.read_exact(message)
+        .with_context(|| format!("expected a frame of {length} bytes"))?;
+    Ok(true)
+}
+// ANCHOR_END: frames
 
 // ANCHOR: counted
 #[derive(Debug)]
@@ -81,14 +114,12 @@ fn report(name: &str, child: Child, pipe: Counted) -> Result<()> {
 }
 
 fn count() -> Result<()> {
-    let mut input = BufReader::new(os_pipe::dup_stdin()?);
-    let mut frame = Vec::new();
+    let mut input = BufReader::with_capacity(BUFFER, os_pipe::dup_stdin()?);
+    let mut message = Vec::new();
     let mut frames = 0;
-    while input.by_ref().take(12).read_to_end(&mut frame)? == 12 {
-        frame.clear();
+    while read_frame(&mut input, &mut message)? {
         frames += 1;
     }
-    ensure!(frame.is_empty(), "expected frames of 12 bytes");
     println!("{frames}");
     Ok(())
 }

@@ -7,7 +7,13 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-const RECORD: usize = 16;
+// ANCHOR: record
+const RECORD: usize = 64;
+type Record = [u8; RECORD];
+
+// A write of at most this many bytes is never mixed with another.
+const PIPE_BUF: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+// ANCHOR_END: record
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -47,34 +53,58 @@ fn parent() -> Result<()> {
 }
 // ANCHOR_END: parent
 
+// ANCHOR: send
+/// Sends records, as many in one write as are never mixed with others.
+fn send(queue: &mut impl Write, records: &[Record]) -> Result<()> {
+    for batch in records.chunks(PIPE_BUF / RECORD) {
+        let bytes = batch.as_flattened();
+        let written = queue.write(bytes).context("cannot send")?;
+        ensure!(written == bytes.len(), "expected to write whole records");
+    }
+    Ok(())
+}
+
+/// Receives as many records as there are and `records` has room for. None of
+/// them means that the producers are done.
+fn receive<'a>(
+    queue: &mut impl Read,
+    records: &'a mut [Record],
+) -> Result<&'a [Record]> {
+    let bytes = queue
+        .read(records.as_flattened_mut())
+        .context("cannot receive")?;
+    ensure!(
+        bytes % RECORD == 0,
+        "expected whole records, not {bytes} bytes"
+    );
+    Ok(&records[..bytes / RECORD])
+}
+// ANCHOR_END: send
+
 // ANCHOR: roles
 fn producer() -> Result<()> {
     let name = env::args().nth(2).context("a producer needs a name")?;
     let mut queue = os_pipe::dup_stdout()?;
     for number in 1..=5 {
-        let mut record = [b' '; RECORD];
         let message = format!("{name}{number}");
+        let mut record = [b' '; RECORD];
         record
             .get_mut(..message.len())
             .context("the message is longer than a record")?
             .copy_from_slice(message.as_bytes());
-        // One write for one record, or records of two producers could mix.
-        let written = queue.write(&record).context("cannot send")?;
-        ensure!(written == RECORD, "expected to write {RECORD} bytes");
+        send(&mut queue, &[record])?;
     }
     Ok(())
 }
 
 fn consumer() -> Result<()> {
     let mut queue = os_pipe::dup_stdin()?;
-    let mut record = [0; RECORD];
+    let mut records = [[0; RECORD]; 1];
     loop {
-        match queue.read(&mut record).context("cannot receive")? {
-            0 => return Ok(()),
-            RECORD => {}
-            bytes => bail!("expected a record of {RECORD} bytes, not {bytes}"),
-        }
-        let message = std::str::from_utf8(&record)?.trim_end();
+        let [record] = receive(&mut queue, &mut records)? else {
+            return Ok(());
+        };
+        let message = std::str::from_utf8(record)?.trim_end();
         writeln!(io::stdout(), "{}", message.to_uppercase())?;
     }
 }

@@ -1,0 +1,89 @@
+// ANCHOR: all
+//! Sends large messages over a socket pair, each in the memory of the last.
+
+use std::env;
+use std::io::{BufRead, BufReader, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => parent(),
+        Some("child") => child(),
+        Some(role) => bail!("unknown role {role:?}: expected \"child\""),
+    }
+}
+
+// ANCHOR: parent
+fn parent() -> Result<()> {
+    let (mut ours, theirs) = UnixStream::pair().context("no pair")?;
+    let mut child = Command::new(env::current_exe()?)
+        .arg("child")
+        .stdin(OwnedFd::from(theirs))
+        .spawn()
+        .context("cannot start the child")?;
+
+    let mut picture = vec![0; MAX_FRAME];
+    for brightness in 1..=5 {
+        picture.fill(brightness);
+        write_frame(&mut ours, &picture)?;
+    }
+    ours.shutdown(Shutdown::Write)?;
+    ensure!(child.wait()?.success(), "the child failed");
+    Ok(())
+}
+
+fn child() -> Result<()> {
+    let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let mut input = BufReader::new(UnixStream::from(socket));
+    let mut picture = Vec::new();
+    while read_frame(&mut input, &mut picture)? {
+        let sum: u64 = picture.iter().map(|&byte| u64::from(byte)).sum();
+        println!("{} bytes, sum {sum}", picture.len());
+    }
+    Ok(())
+}
+// ANCHOR_END: parent
+
+// ANCHOR: frames
+const MAX_FRAME: usize = 1024 * 1024;
+
+/// Two writes: next to a large message, the small one costs nothing, and
+/// joining them would copy the message.
+fn write_frame(socket: &mut impl Write, message: &[u8]) -> Result<()> {
+    let length = message.len();
+    ensure!(
+        length <= MAX_FRAME,
+        "{length} bytes do not fit into a frame"
+    );
+    let header = u32::try_from(length)?.to_be_bytes();
+    socket.write_all(&header).context("cannot write a length")?;
+    socket.write_all(message).context("cannot write a message")
+}
+
+/// Reads a frame into `message`, or returns false at the end.
+fn read_frame(input: &mut impl BufRead, message: &mut Vec<u8>) -> Result<bool> {
+    if input.fill_buf().context("cannot read")?.is_empty() {
+        return Ok(false);
+    }
+    let mut header = [0; 4];
+    input
+        .read_exact(&mut header)
+        .context("expected a length of 4 bytes")?;
+    let length = u32::from_be_bytes(header) as usize;
+    ensure!(
+        length <= MAX_FRAME,
+        "expected a frame of at most {MAX_FRAME} bytes, not of {length}"
+    );
+    message.resize(length, 0);
+    input
+        .read_exact(message)
+        .with_context(|| format!("expected a frame of {length} bytes"))?;
+    Ok(true)
+}
+// ANCHOR_END: frames
+// ANCHOR_END: all
