@@ -5,7 +5,9 @@
 //! one. Only the ratio of two medians of the same run is reported.
 
 mod barrier;
+mod pipes;
 mod pool;
+mod queues;
 mod report;
 
 use std::env;
@@ -28,7 +30,7 @@ fn main() -> Result<()> {
 
 /// Every row of the table, in its order.
 fn rows() -> Vec<Row> {
-    [barrier::rows(), pool::rows()]
+    [pipes::rows(), queues::rows(), barrier::rows(), pool::rows()]
         .into_iter()
         .flatten()
         .collect()
@@ -36,7 +38,9 @@ fn rows() -> Vec<Row> {
 
 /// What a process does that a row has started.
 fn play(role: &str, args: &[String]) -> Result<()> {
-    match role.split_once('_') {
+    match role.split_once([':', '_']) {
+        Some(("pipes", role)) => pipes::play(role, args),
+        Some(("queues", role)) => queues::play(role, args),
         Some(("barrier", _)) => barrier::play(role, args),
         Some(("pool", _)) => pool::play(role),
         _ => bail!("unknown role {role:?}"),

@@ -93,16 +93,19 @@ fn ask(
     let mut input = child.stdin.take().context("the child has no input")?;
     let output = child.stdout.take().context("the child has no output")?;
     let mut output = BufReader::new(output);
-    for request in &*unanswered {
-        write_frame(&mut input, &request.to_be_bytes())?;
-    }
+    // An error means that the child is gone. What it has answered before is
+    // still in the other pipe, and after that comes the end of the file.
+    let mut send = |request: u32| {
+        let _ = write_frame(&mut input, &request.to_be_bytes());
+    };
+    unanswered.iter().copied().for_each(&mut send);
     loop {
         while unanswered.len() < WINDOW {
             let Some(request) = requests.next() else {
                 break;
             };
             unanswered.push_back(request);
-            write_frame(&mut input, &request.to_be_bytes())?;
+            send(request);
         }
         let Some(&request) = unanswered.front() else {
             return Ok(());

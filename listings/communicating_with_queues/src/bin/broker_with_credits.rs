@@ -86,6 +86,9 @@ fn account(outcome: Outcome) -> Result<()> {
     let Outcome {
         accepted, answers, ..
     } = outcome;
+    for status in outcome.consumers {
+        println!("a consumer has ended: {status}");
+    }
     let (given, answered) = (answers.len(), HashSet::<_>::from_iter(answers));
     let (lost, doubled) = (
         accepted.saturating_sub(answered.len()),
@@ -105,6 +108,8 @@ struct Outcome {
     accepted: usize,
     answers: Vec<String>,
     returned: usize,
+    /// In the order of their ends.
+    consumers: Vec<ExitStatus>,
     /// What went wrong with a producer concerns what it has not sent.
     producers: Result<()>,
 }
@@ -149,6 +154,7 @@ fn dispatch(
         accepted: 0,
         answers: Vec::new(),
         returned: 0,
+        consumers: Vec::new(),
         producers: Ok(()),
     };
     let mut waiting = VecDeque::new();
@@ -193,7 +199,7 @@ fn dispatch(
                 }
                 Report::Gone(number, status) => {
                     let lost = consumers[number].take().context("gone twice")?;
-                    println!("a consumer is gone: {status}");
+                    outcome.consumers.push(status);
                     outcome.returned += lost.held.len();
                     waiting.extend(lost.held);
                 }
@@ -206,7 +212,7 @@ fn dispatch(
         let Report::Gone(_, status) = report else {
             bail!("a late answer")
         };
-        println!("a consumer is done: {status}");
+        outcome.consumers.push(status);
     }
     Ok(outcome)
 }
@@ -326,11 +332,11 @@ fn producer() -> Result<()> {
     queue.flush().context("cannot send the last messages")
 }
 
-// ANCHOR: consumer
 fn consumer() -> Result<()> {
     answer_all(|message| message.to_uppercase())
 }
 
+// ANCHOR: answer_all
 fn answer_all(answer: impl Fn(&str) -> String) -> Result<()> {
     let mut messages = BufReader::new(os_pipe::dup_stdin()?);
     let mut answers = BufWriter::new(os_pipe::dup_stdout()?);
@@ -343,7 +349,7 @@ fn answer_all(answer: impl Fn(&str) -> String) -> Result<()> {
     }
     Ok(())
 }
-// ANCHOR_END: consumer
+// ANCHOR_END: answer_all
 
 // ANCHOR: victim
 /// Takes a message and is killed before it can answer.

@@ -1,0 +1,29 @@
+//! The pipes: whichever process dies, and whenever it does, each request is
+//! answered once, or the program says what is missing.
+
+use anyhow::Result;
+use harness::kills;
+
+const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
+const SECTION: &str = "communicating_with_pipes";
+
+/// The requests of a child that dies go to the next.
+#[test]
+fn resent_frames() -> Result<()> {
+    let program = kills::program(SUPERVISOR, SECTION, "resent_frames")?;
+    let program = program.arg("load");
+    kills::run(&program, |_, _| None)?.without_loss()?;
+    Ok(())
+}
+
+/// A program without a second child ends, with an error that says so.
+#[test]
+fn others_end() -> Result<()> {
+    for name in [SECTION, "duplex", "pipeline", "framed_messages"] {
+        let program = kills::program(SUPERVISOR, SECTION, name)?;
+        kills::run(&program, |_, _| None)?.without_faults()?;
+    }
+    let program = kills::program(SUPERVISOR, SECTION, "shared_message")?;
+    kills::run(&program, |_, _| None)?.without_faults()?;
+    Ok(())
+}

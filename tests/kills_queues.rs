@@ -1,0 +1,62 @@
+//! The queues: whichever process dies, and whenever it does, the broker with
+//! credits loses no message that it has accepted, and nobody waits for ever.
+
+use anyhow::{Result, ensure};
+use harness::kills;
+
+const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
+const SECTION: &str = "communicating_with_queues";
+
+/// A dead consumer costs nothing. A dead producer is an error, and what it
+/// had sent before is answered all the same.
+#[test]
+fn broker_with_credits() -> Result<()> {
+    let program = kills::program(SUPERVISOR, SECTION, "broker_with_credits")?;
+    let program = program.arg("load");
+    let summary = kills::run(&program, |outcome, killed| {
+        let accounted = outcome.output.contains("lost 0, doubled 0");
+        let producer = killed.command.contains("producer");
+        let code = if producer { Some(1) } else { Some(0) };
+        (!killed.program && (!accounted || outcome.code != code))
+            .then(|| format!("expected an account without loss, and {code:?}"))
+    })?;
+    let summary = summary.without_faults()?;
+    ensure!(summary.arrived == summary.all, "{summary}");
+    Ok(())
+}
+
+/// Many more processes than cores.
+#[test]
+fn sixty_four_consumers() -> Result<()> {
+    let program = kills::program(SUPERVISOR, SECTION, "broker_with_credits")?;
+    let outcome = program.args(["load", "64"]).run()?;
+    let faults = outcome.faults_unless_exit(0);
+    ensure!(
+        faults.is_empty(),
+        "{}\n{}",
+        faults.join("; "),
+        outcome.output
+    );
+    ensure!(
+        outcome.output.contains("of 20000, lost 0, doubled 0"),
+        "{}",
+        outcome.output
+    );
+    Ok(())
+}
+
+/// Where a message can be lost, the rest still comes to an end.
+#[test]
+fn others_end() -> Result<()> {
+    for name in [
+        SECTION,
+        "fixed_records",
+        "locked_reads",
+        "seqpacket_queue",
+        "shared_ring",
+    ] {
+        let program = kills::program(SUPERVISOR, SECTION, name)?;
+        kills::run(&program, |_, _| None)?.without_faults()?;
+    }
+    Ok(())
+}
