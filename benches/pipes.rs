@@ -59,13 +59,24 @@ mod at_once {
 
 mod large {
     use std::io::{BufRead, Write};
+    use std::os::unix::net::UnixStream;
 
     use anyhow::{Context, Result, ensure};
+    use nix::sys::socket::{setsockopt, sockopt::SndBuf};
+
+    include!(concat!(
+        env!("OUT_DIR"),
+        "/communicating_with_pipes/large_frames/pair.rs"
+    ));
 
     include!(concat!(
         env!("OUT_DIR"),
         "/communicating_with_pipes/large_frames/frames.rs"
     ));
+
+    pub fn pair() -> Result<(UnixStream, UnixStream)> {
+        large_pair()
+    }
 
     pub fn write(socket: &mut impl Write, message: &[u8]) -> Result<()> {
         write_frame(socket, message)
@@ -257,7 +268,7 @@ fn frames(role: &str, size: usize, count: u64) -> Result<Duration> {
     let (mut child, mut reports, began);
     match role {
         "large" => {
-            let (mut ours, theirs) = UnixStream::pair()?;
+            let (mut ours, theirs) = large::pair()?;
             (child, reports) = start(role, size, OwnedFd::from(theirs))?;
             began = Instant::now();
             for number in 0..count {

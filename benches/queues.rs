@@ -199,7 +199,8 @@ pub fn play(role: &str, args: &[String]) -> Result<()> {
         }
         ("records_consumer", &[batch]) => {
             let mut queue = os_pipe::dup_stdin()?;
-            let mut records = vec![records::EMPTY; batch as usize];
+            // Whatever is there, so nobody waits for a batch to fill.
+            let mut records = vec![records::EMPTY; batch.max(16) as usize];
             let mut seen = Seen::default();
             say_ready();
             loop {

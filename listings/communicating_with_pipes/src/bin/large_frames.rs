@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::socket::{setsockopt, sockopt::SndBuf};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -20,7 +21,7 @@ fn main() -> Result<()> {
 
 // ANCHOR: parent
 fn parent() -> Result<()> {
-    let (mut ours, theirs) = UnixStream::pair().context("no pair")?;
+    let (mut ours, theirs) = large_pair()?;
     let mut child = Command::new(env::current_exe()?)
         .arg("child")
         .stdin(OwnedFd::from(theirs))
@@ -48,6 +49,17 @@ fn child() -> Result<()> {
     Ok(())
 }
 // ANCHOR_END: parent
+
+// ANCHOR: pair
+/// A socket pair with room for a whole message, so that the writer need not
+/// wait in the middle of one. The kernel may grant less.
+fn large_pair() -> Result<(UnixStream, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair().context("cannot make a pair")?;
+    setsockopt(&ours, SndBuf, &MAX_FRAME)?;
+    setsockopt(&theirs, SndBuf, &MAX_FRAME)?;
+    Ok((ours, theirs))
+}
+// ANCHOR_END: pair
 
 // ANCHOR: frames
 const MAX_FRAME: usize = 1024 * 1024;

@@ -11,11 +11,12 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use nix::sys::signal::{Signal, raise};
 
 // ANCHOR: credits
-const CREDITS: usize = 16;
+const CREDITS: usize = 64;
 // All that a consumer may hold fits into its pipe, so sending never waits.
 const MAX_MESSAGE: usize = 256;
 // What goes from thread to thread at once: a wake-up costs more than a message.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
+const BUFFER: usize = 64 * 1024;
 
 struct Consumer {
     input: ChildStdin,
@@ -278,7 +279,7 @@ fn read_lines(
     pipe: impl Read,
     mut take: impl FnMut(Vec<String>) -> bool,
 ) -> Result<()> {
-    let mut pipe = BufReader::new(pipe);
+    let mut pipe = BufReader::with_capacity(BUFFER, pipe);
     let mut batch = Vec::new();
     loop {
         let end = match read_line(&mut pipe) {
@@ -338,8 +339,8 @@ fn consumer() -> Result<()> {
 
 // ANCHOR: answer_all
 fn answer_all(answer: impl Fn(&str) -> String) -> Result<()> {
-    let mut messages = BufReader::new(os_pipe::dup_stdin()?);
-    let mut answers = BufWriter::new(os_pipe::dup_stdout()?);
+    let mut messages = BufReader::with_capacity(BUFFER, os_pipe::dup_stdin()?);
+    let mut answers = BufWriter::with_capacity(BUFFER, os_pipe::dup_stdout()?);
     while let Some(message) = read_line(&mut messages)? {
         writeln!(answers, "{}", answer(&message))?;
         // Nothing more to do: the broker waits for the answers.
