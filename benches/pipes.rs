@@ -35,7 +35,8 @@ mod buffered {
 }
 
 mod at_once {
-    use std::io::{Read, Write};
+    use std::io::{BufReader, Read, Write};
+    use std::thread;
 
     use anyhow::{Context, Result, bail, ensure};
 
@@ -47,13 +48,17 @@ mod at_once {
         env!("OUT_DIR"),
         "/communicating_with_pipes/framed_messages/read.rs"
     ));
+    include!(concat!(
+        env!("OUT_DIR"),
+        "/communicating_with_pipes/framed_messages/next.rs"
+    ));
 
     pub fn write(pipe: &mut impl Write, message: &[u8]) -> Result<()> {
         write_frame(pipe, message)
     }
 
-    pub fn read(pipe: &mut impl Read) -> Result<Option<Vec<u8>>> {
-        read_frame(pipe)
+    pub fn read(pipe: &mut BufReader<impl Read>) -> Result<Option<Vec<u8>>> {
+        next_frame(pipe)
     }
 }
 

@@ -67,6 +67,7 @@ mod broker {
 
 mod records {
     use std::io::{Read, Write};
+    use std::thread;
 
     use anyhow::{Context, Result, ensure};
 
@@ -200,7 +201,7 @@ pub fn play(role: &str, args: &[String]) -> Result<()> {
         ("records_consumer", &[batch]) => {
             let mut queue = os_pipe::dup_stdin()?;
             // Whatever is there, so nobody waits for a batch to fill.
-            let mut records = vec![records::EMPTY; batch.max(16) as usize];
+            let mut records = vec![records::EMPTY; 16 * batch as usize];
             let mut seen = Seen::default();
             say_ready();
             loop {

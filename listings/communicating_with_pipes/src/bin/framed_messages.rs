@@ -4,6 +4,7 @@
 use std::env;
 use std::io::{BufReader, Read, Write};
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -44,12 +45,23 @@ fn parent() -> Result<()> {
 fn echo() -> Result<()> {
     let mut input = BufReader::new(os_pipe::dup_stdin()?);
     let mut output = os_pipe::dup_stdout()?;
-    while let Some(message) = read_frame(&mut input)? {
+    while let Some(message) = next_frame(&mut input)? {
         write_frame(&mut output, &message)?;
     }
     Ok(())
 }
 // ANCHOR_END: echo
+
+// ANCHOR: next
+/// Lets the writer run before it sleeps: several frames may then be there at
+/// once, and the writer has woken nobody.
+fn next_frame(pipe: &mut BufReader<impl Read>) -> Result<Option<Vec<u8>>> {
+    if pipe.buffer().is_empty() {
+        thread::yield_now();
+    }
+    read_frame(pipe)
+}
+// ANCHOR_END: next
 
 // ANCHOR: write
 const MAX_FRAME: usize = 1024 * 1024;

@@ -1,9 +1,9 @@
 // ANCHOR: all
 //! Shares one pipe of records of a fixed size among all processes.
 
-use std::env;
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::{env, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -70,6 +70,8 @@ fn receive<'a>(
     queue: &mut impl Read,
     records: &'a mut [Record],
 ) -> Result<&'a [Record]> {
+    // Lets the producers run first: a consumer that sleeps must be woken.
+    thread::yield_now();
     let bytes = queue
         .read(records.as_flattened_mut())
         .context("cannot receive")?;
