@@ -355,7 +355,7 @@ fn broker_time(count: u64, delay: Duration) -> Result<Duration> {
 fn records_time(count: u64, batch: u64) -> Result<Duration> {
     let share = count / PRODUCERS;
     let count = share * PRODUCERS;
-    ensure!(share % batch == 0, "producers send whole batches");
+    ensure!(share.is_multiple_of(batch), "producers send whole batches");
     let mut crew = Crew::new()?;
     let (reader, writer) = io::pipe()?;
     let mut children = Vec::new();

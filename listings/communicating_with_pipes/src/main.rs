@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use os_pipe::{PipeReader, PipeWriter};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -17,7 +18,7 @@ fn main() -> Result<()> {
 
 fn parent() -> Result<()> {
     // ANCHOR: pipes
-    let (words_reader, mut words) = os_pipe::pipe()?;
+    let (words_reader, words) = os_pipe::pipe()?;
     let (answers, answers_writer) = os_pipe::pipe()?;
     // ANCHOR_END: pipes
 
@@ -32,21 +33,28 @@ fn parent() -> Result<()> {
     drop(command);
     // ANCHOR_END: spawn
 
-    // ANCHOR: talk
+    // ANCHOR: wait
+    // Whatever went wrong: without its pipes the child ends.
+    let outcome = talk(words, answers);
+    println!("child: {}", child.wait()?);
+    outcome
+    // ANCHOR_END: wait
+}
+
+// ANCHOR: talk
+fn talk(mut words: PipeWriter, answers: PipeReader) -> Result<()> {
     let mut answers = BufReader::new(answers);
     for word in ["fork", "exec", "wait"] {
         writeln!(words, "{word}").context("cannot send a word")?;
         println!("sent {word:?}, received {:?}", receive(&mut answers)?);
     }
-    // ANCHOR_END: talk
-
     // ANCHOR: close
     drop(words);
     println!("closed the pipe, received {:?}", receive(&mut answers)?);
-    println!("child: {}", child.wait()?);
     // ANCHOR_END: close
     Ok(())
 }
+// ANCHOR_END: talk
 
 // ANCHOR: receive
 fn receive(answers: &mut impl BufRead) -> Result<String> {

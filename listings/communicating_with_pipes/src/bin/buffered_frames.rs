@@ -109,7 +109,7 @@ fn report(name: &str, child: Child, pipe: Counted) -> Result<()> {
     let output = child.wait_with_output()?;
     ensure!(output.status.success(), "the child failed");
     let frames = String::from_utf8(output.stdout)?;
-    println!("{name}: {writes} writes, {} frames", frames.trim_end());
+    println!("{name}: {} frames, writes: {writes}", frames.trim_end());
     Ok(())
 }
 

@@ -27,13 +27,18 @@ fn parent() -> Result<()> {
         .spawn()
         .context("cannot start the child")?;
 
+    let outcome = talk(ours);
+    ensure!(child.wait()?.success(), "the child failed");
+    outcome
+}
+
+fn talk(ours: UnixStream) -> Result<()> {
     let mut input = BufReader::new(&ours);
     println!("child: {}", receive(&mut input)?);
     writeln!(&ours, "Ada")?;
     println!("child: {}", receive(&mut input)?);
     ours.shutdown(Shutdown::Write)?;
     println!("child: {}", receive(&mut input)?);
-    ensure!(child.wait()?.success(), "the child failed");
     Ok(())
 }
 // ANCHOR_END: parent

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
+use os_pipe::{PipeReader, PipeWriter};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -18,7 +19,7 @@ fn main() -> Result<()> {
 
 // ANCHOR: parent
 fn parent() -> Result<()> {
-    let (requests_reader, mut requests) = os_pipe::pipe()?;
+    let (requests_reader, requests) = os_pipe::pipe()?;
     let (answers, answers_writer) = os_pipe::pipe()?;
     let mut child = Command::new(env::current_exe()?)
         .arg("echo")
@@ -27,6 +28,12 @@ fn parent() -> Result<()> {
         .spawn()
         .context("cannot start the child")?;
 
+    let outcome = exchange(requests, answers);
+    println!("echo: {}", child.wait()?);
+    outcome
+}
+
+fn exchange(mut requests: PipeWriter, answers: PipeReader) -> Result<()> {
     let mut answers = BufReader::new(answers);
     for message in [&b""[..], b"two\nlines\0", &[b'x'; 300_000]] {
         write_frame(&mut requests, message)?;
@@ -36,7 +43,6 @@ fn parent() -> Result<()> {
     }
     drop(requests);
     ensure!(read_frame(&mut answers)?.is_none(), "one answer too many");
-    println!("echo: {}", child.wait()?);
     Ok(())
 }
 // ANCHOR_END: parent

@@ -3,7 +3,6 @@
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
@@ -21,20 +20,24 @@ fn main() -> Result<()> {
 
 // ANCHOR: parent
 fn parent() -> Result<()> {
-    let (mut ours, theirs) = large_pair()?;
+    let (ours, theirs) = large_pair()?;
     let mut child = Command::new(env::current_exe()?)
         .arg("child")
         .stdin(OwnedFd::from(theirs))
         .spawn()
         .context("cannot start the child")?;
 
+    let sent = send_pictures(ours);
+    ensure!(child.wait()?.success(), "the child failed");
+    sent
+}
+
+fn send_pictures(mut socket: UnixStream) -> Result<()> {
     let mut picture = vec![0; MAX_FRAME];
     for brightness in 1..=5 {
         picture.fill(brightness);
-        write_frame(&mut ours, &picture)?;
+        write_frame(&mut socket, &picture)?;
     }
-    ours.shutdown(Shutdown::Write)?;
-    ensure!(child.wait()?.success(), "the child failed");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::env;
 use std::io::{self, BufWriter, Read, Write};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -34,9 +34,13 @@ fn parent() -> Result<()> {
     let mut sum = String::new();
     result.read_to_string(&mut sum)?;
     print!("sum of the squares of 1 to 1000: {sum}");
+    let mut failed = false;
     for (role, mut child) in children {
-        println!("{role}: {}", child.wait()?);
+        let status = child.wait()?;
+        println!("{role}: {status}");
+        failed |= !status.success();
     }
+    ensure!(!failed, "a stage failed, so the sum is not to be trusted");
     Ok(())
 }
 // ANCHOR_END: parent
