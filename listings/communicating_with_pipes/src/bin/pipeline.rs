@@ -83,8 +83,7 @@ fn sum() -> Result<()> {
     for line in io::stdin().lines() {
         sum += line?.parse::<u64>().context("expected a number")?;
     }
-    println!("{sum}");
-    Ok(())
+    writeln!(io::stdout(), "{sum}").context("cannot write the sum")
 }
 // ANCHOR_END: stages
 // ANCHOR_END: all
