@@ -8,7 +8,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -222,14 +222,16 @@ fn stock_mdbook(words: &[&str]) -> Result<()> {
         return Ok(());
     }
     let mut arguments = words[1..].to_vec();
-    arguments.extend(["--dest-dir", &place, "--port", "3939"]);
+    let port = free_port()?.to_string();
+    arguments.extend(["--dest-dir", &place, "--port", &port]);
+    let address = format!("127.0.0.1:{port}");
     let mut server = Running::start("mdbook", &arguments)?;
     server.line_after("Serving on: http://")?;
     // mdBook says so just before it listens.
     let page = (0..100)
         .find_map(|_| {
             std::thread::sleep(Duration::from_millis(50));
-            fetch("127.0.0.1:3939", "/killing_process.html").ok()
+            fetch(&address, "/killing_process.html").ok()
         })
         .context("mdbook serve does not answer")?;
     ensure!(
@@ -237,6 +239,12 @@ fn stock_mdbook(words: &[&str]) -> Result<()> {
         "mdbook serve served something else"
     );
     Ok(())
+}
+
+/// A port that nobody uses at this moment.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    Ok(listener.local_addr()?.port())
 }
 
 fn names_a_test(words: &[&str]) -> Result<()> {
