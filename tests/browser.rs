@@ -105,13 +105,14 @@ impl Book {
         let html = self.files.get(Path::new(page));
         let html = html.with_context(|| format!("{page} was not built"))?;
         let index = Regex::new(r"searchindex-\w+\.js")?;
-        let mut depends = index.replace_all(html, b"").into_owned();
+        let mut depends = html.clone();
         for (path, content) in &self.files {
             let name = path.to_string_lossy();
             if !name.ends_with(".html") && !index.is_match(name.as_bytes()) {
                 depends.extend_from_slice(content);
             }
         }
+        let depends = index.replace_all(&depends, b"").into_owned();
         Ok(depends)
     }
 
