@@ -76,7 +76,7 @@ fn load() -> Result<()> {
     }
     let mut sources = Vec::new();
     for name in ["a", "b", "c", "d"] {
-        sources.push(start(&["producer", name, "5000"], Stdio::null())?);
+        sources.push(start(&["producer", name, "20000"], Stdio::null())?);
     }
     account(broker(sources, children)?)
 }
