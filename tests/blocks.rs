@@ -8,12 +8,15 @@
 
 use std::collections::HashMap;
 use std::env;
+use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use harness::needs;
 use harness::supervise::Supervised;
+use harness::verified::Verified;
 
 include!(concat!(env!("OUT_DIR"), "/blocks.rs"));
 
@@ -58,7 +61,7 @@ fn guarded(block: &Block, root: &str, out: &str, target: &str, code: &str) {
         Arc::clone(verdicts.entry(key).or_default())
     };
     let verdict = verdict.get_or_init(|| {
-        supervise(block).unwrap_or_else(|error| Err(format!("{error:#}")))
+        verify(block, code).unwrap_or_else(|error| Err(format!("{error:#}")))
     });
     if let Err(why) = verdict {
         panic!(
@@ -66,6 +69,22 @@ fn guarded(block: &Block, root: &str, out: &str, target: &str, code: &str) {
             block.page, block.line, block.name
         );
     }
+}
+
+/// Runs the block, unless the same text has been verified before with the
+/// same versions of all crates.
+fn verify(block: &Block, code: &str) -> Result<Result<(), String>> {
+    let verified = Verified::beside(Path::new(SUPERVISOR))?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let versions = fs::read(root.join("Cargo.lock"))?;
+    let name = if block.must_fail {
+        "failing block"
+    } else {
+        "block"
+    };
+    Ok(verified.once(name, &[code.as_bytes(), &versions], || {
+        supervise(block).unwrap_or_else(|error| Err(format!("{error:#}")))
+    }))
 }
 
 fn supervise(block: &Block) -> Result<Result<(), String>> {
