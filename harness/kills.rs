@@ -17,7 +17,7 @@ use crate::programs;
 use crate::supervise::{Killed, Outcome, Supervised};
 
 /// Few enough to keep `cargo test` short.
-const RUNS: usize = 8;
+const RUNS: usize = 5;
 
 /// Long enough for whatever ends by itself, on a busy machine too.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -92,7 +92,12 @@ fn works(verified: &Verified, command: &str) -> Result<()> {
             verified.once(command, &depends, || ends_well(&words))
         }
         ["cargo", "run", "--", "build"] => ends_well(&words),
-        ["cargo", "run", "--", "pdf"] => prints(&words),
+        ["cargo", "run", "--", "pdf"] => {
+            let pages = expand::pages(root())?;
+            let text: String =
+                pages.into_iter().map(|page| page.expanded).collect();
+            verified.once(command, &[text.as_bytes()], || prints(&words))
+        }
         ["cargo", "run", ..] => serves(&words),
         ["cargo", "test"] => Ok(()),
         [
