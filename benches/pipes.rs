@@ -53,8 +53,15 @@ mod at_once {
         "/communicating_with_pipes/framed_messages/next.rs"
     ));
 
-    pub fn write(pipe: &mut impl Write, message: &[u8]) -> Result<()> {
-        write_frame(pipe, message)
+    pub fn send_all(
+        pipe: impl Write,
+        messages: impl Iterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<()> {
+        let mut frames = FrameWriter::new(pipe);
+        for message in messages {
+            frames.write(message.as_ref())?;
+        }
+        Ok(())
     }
 
     pub fn read(pipe: &mut BufReader<impl Read>) -> Result<Option<Vec<u8>>> {
@@ -161,7 +168,7 @@ pub fn rows() -> Vec<Row> {
                    Connection.send_bytes",
             reach: 6.0,
             rounds: 11,
-            ours: Box::new(|| frames("at_once", 64, 200_000)),
+            ours: Box::new(|| frames("at_once", 64, 1_000_000)),
             rival: python("frames.py", &["64", "100000"], 100_000),
             ratio: times_faster,
         },
@@ -283,7 +290,7 @@ fn frames(role: &str, size: usize, count: u64) -> Result<Duration> {
             ours.shutdown(Shutdown::Write)?;
         }
         _ => {
-            let (reader, mut writer) = io::pipe()?;
+            let (reader, writer) = io::pipe()?;
             (child, reports) = start(role, size, reader)?;
             began = Instant::now();
             if role == "buffered" {
@@ -295,10 +302,12 @@ fn frames(role: &str, size: usize, count: u64) -> Result<Duration> {
                 }
                 buffer.flush()?;
             } else {
-                for number in 0..count {
+                let messages = (0..count).map(|number| {
+                    let mut message = [0; 64];
                     stamp(&mut message, number);
-                    at_once::write(&mut writer, &message)?;
-                }
+                    message
+                });
+                at_once::send_all(writer, messages)?;
             }
         }
     }

@@ -70,6 +70,9 @@ mod records {
     use std::thread;
 
     use anyhow::{Context, Result, ensure};
+    #[cfg(target_os = "linux")]
+    use nix::fcntl::{FcntlArg, fcntl};
+    use os_pipe::{PipeReader, PipeWriter};
 
     macro_rules! listing {
         ($anchor:literal) => {
@@ -83,10 +86,15 @@ mod records {
     }
 
     listing!("record");
+    listing!("queue");
     listing!("send");
 
     pub const EMPTY: Record = [0; RECORD];
     pub const BATCH: usize = PIPE_BUF / RECORD;
+
+    pub fn make() -> Result<(PipeReader, PipeWriter)> {
+        queue()
+    }
 
     pub fn put(queue: &mut impl Write, records: &[Record]) -> Result<()> {
         send(queue, records)
@@ -147,7 +155,7 @@ pub fn rows() -> Vec<Row> {
                    pipe, one write each; Queue",
             reach: 14.0,
             rounds: 11,
-            ours: Box::new(|| records_time(400_000, 1)),
+            ours: Box::new(|| records_time(400_000, 1, records::BATCH)),
             rival: python("queue_of_messages.py", &["40000"], 40_000),
             ratio: times_faster,
         },
@@ -157,7 +165,10 @@ pub fn rows() -> Vec<Row> {
                    Queue",
             reach: 100.0,
             rounds: 11,
-            ours: Box::new(|| records_time(8_000_000, records::BATCH as u64)),
+            ours: Box::new(|| {
+                let batch = records::BATCH;
+                records_time(8_000_000, batch as u64, 16 * batch)
+            }),
             rival: python("queue_of_messages.py", &["40000"], 40_000),
             ratio: times_faster,
         },
@@ -198,10 +209,10 @@ pub fn play(role: &str, args: &[String]) -> Result<()> {
             }
             Ok(())
         }
-        ("records_consumer", &[batch]) => {
+        ("records_consumer", &[at_most]) => {
             let mut queue = os_pipe::dup_stdin()?;
             // Whatever is there, so nobody waits for a batch to fill.
-            let mut records = vec![records::EMPTY; 16 * batch as usize];
+            let mut records = vec![records::EMPTY; at_most as usize];
             let mut seen = Seen::default();
             say_ready();
             loop {
@@ -352,12 +363,14 @@ fn broker_time(count: u64, delay: Duration) -> Result<Duration> {
     Ok(took / u32::try_from(count)?)
 }
 
-fn records_time(count: u64, batch: u64) -> Result<Duration> {
+/// Time per record, if producers send batches and a consumer takes at most
+/// that many of the records that are there.
+fn records_time(count: u64, batch: u64, at_most: usize) -> Result<Duration> {
     let share = count / PRODUCERS;
     let count = share * PRODUCERS;
     ensure!(share.is_multiple_of(batch), "producers send whole batches");
     let mut crew = Crew::new()?;
-    let (reader, writer) = io::pipe()?;
+    let (reader, writer) = records::make()?;
     let mut children = Vec::new();
     for number in 0..PRODUCERS {
         let args = [number * share, share, batch];
@@ -373,7 +386,7 @@ fn records_time(count: u64, batch: u64) -> Result<Duration> {
     for _ in 0..CONSUMERS {
         children.push(crew.start(
             "records_consumer",
-            &[batch],
+            &[at_most as u64],
             reader.try_clone()?,
             reporter.try_clone()?,
         )?);

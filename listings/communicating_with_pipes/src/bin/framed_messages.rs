@@ -33,10 +33,11 @@ fn parent() -> Result<()> {
     outcome
 }
 
-fn exchange(mut requests: PipeWriter, answers: PipeReader) -> Result<()> {
+fn exchange(requests: PipeWriter, answers: PipeReader) -> Result<()> {
+    let mut requests = FrameWriter::new(requests);
     let mut answers = BufReader::new(answers);
     for message in [&b""[..], b"two\nlines\0", &[b'x'; 300_000]] {
-        write_frame(&mut requests, message)?;
+        requests.write(message)?;
         let answer = read_frame(&mut answers)?.context("no answer")?;
         ensure!(answer == message, "the answer is another message");
         println!("{} bytes came back", answer.len());
@@ -50,20 +51,24 @@ fn exchange(mut requests: PipeWriter, answers: PipeReader) -> Result<()> {
 // ANCHOR: echo
 fn echo() -> Result<()> {
     let mut input = BufReader::new(os_pipe::dup_stdin()?);
-    let mut output = os_pipe::dup_stdout()?;
+    let mut output = FrameWriter::new(os_pipe::dup_stdout()?);
     while let Some(message) = next_frame(&mut input)? {
-        write_frame(&mut output, &message)?;
+        output.write(&message)?;
     }
     Ok(())
 }
 // ANCHOR_END: echo
 
 // ANCHOR: next
-/// Lets the writer run before it sleeps: several frames may then be there at
-/// once, and the writer has woken nobody.
+const TURNS: usize = 8;
+
+/// Gives way before it sleeps: several frames may then be there at once, and
+/// the writer has woken nobody.
 fn next_frame(pipe: &mut BufReader<impl Read>) -> Result<Option<Vec<u8>>> {
     if pipe.buffer().is_empty() {
-        thread::yield_now();
+        for _ in 0..TURNS {
+            thread::yield_now();
+        }
     }
     read_frame(pipe)
 }
@@ -72,17 +77,30 @@ fn next_frame(pipe: &mut BufReader<impl Read>) -> Result<Option<Vec<u8>>> {
 // ANCHOR: write
 const MAX_FRAME: usize = 1024 * 1024;
 
-fn write_frame(pipe: &mut impl Write, message: &[u8]) -> Result<()> {
-    let length = message.len();
-    ensure!(
-        length <= MAX_FRAME,
-        "{length} bytes do not fit into a frame"
-    );
-    // Length and message go out in one write: that halves the system calls.
-    let mut frame = Vec::with_capacity(4 + length);
-    frame.extend(u32::try_from(length)?.to_be_bytes());
-    frame.extend(message);
-    pipe.write_all(&frame).context("cannot write a frame")
+struct FrameWriter<W> {
+    pipe: W,
+    frame: Vec<u8>,
+}
+
+impl<W: Write> FrameWriter<W> {
+    fn new(pipe: W) -> FrameWriter<W> {
+        let frame = Vec::new();
+        FrameWriter { pipe, frame }
+    }
+
+    fn write(&mut self, message: &[u8]) -> Result<()> {
+        let length = message.len();
+        ensure!(
+            length <= MAX_FRAME,
+            "{length} bytes do not fit into a frame"
+        );
+        // Length and message go out in one write: that halves the calls.
+        self.frame.clear();
+        self.frame.extend(u32::try_from(length)?.to_be_bytes());
+        self.frame.extend(message);
+        let written = self.pipe.write_all(&self.frame);
+        written.context("cannot write a frame")
+    }
 }
 // ANCHOR_END: write
 

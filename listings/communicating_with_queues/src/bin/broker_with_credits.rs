@@ -3,7 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::{env, io, mem, thread};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -25,7 +25,7 @@ struct Consumer {
 
 enum Report {
     Answers(usize, Vec<String>),
-    Gone(usize, ExitStatus),
+    Gone(usize, String),
 }
 // ANCHOR_END: credits
 
@@ -44,11 +44,14 @@ fn main() -> Result<()> {
 }
 
 fn demonstrate() -> Result<()> {
-    let consumers = ["victim", "consumer", "consumer"];
+    let victims = ["killed", "leaves", "breaks off", "floods"];
     let producers = [["producer", "a", "50"], ["producer", "b", "50"]];
     let mut children = Vec::new();
-    for role in consumers {
-        children.push(start(&[role], Stdio::piped())?);
+    for victim in victims {
+        children.push(start(&["victim", victim], Stdio::piped())?);
+    }
+    for _ in 0..2 {
+        children.push(start(&["consumer"], Stdio::piped())?);
     }
     let mut sources = Vec::new();
     for arguments in &producers {
@@ -62,7 +65,7 @@ fn demonstrate() -> Result<()> {
     assert_eq!(outcome.accepted, expected.len());
     assert_eq!(outcome.answers.len(), expected.len(), "lost or doubled");
     assert!(outcome.answers.iter().all(|it| expected.contains(it)));
-    assert!(outcome.returned > 0, "the victim held nothing");
+    assert!(outcome.returned >= 4, "each victim held a message");
     // ANCHOR_END: proof
     account(outcome)
 }
@@ -87,8 +90,10 @@ fn account(outcome: Outcome) -> Result<()> {
     let Outcome {
         accepted, answers, ..
     } = outcome;
-    for status in outcome.consumers {
-        println!("a consumer has ended: {status}");
+    let mut ends = outcome.consumers;
+    ends.sort();
+    for end in ends {
+        println!("a consumer has ended: {end}");
     }
     let (given, answered) = (answers.len(), HashSet::<_>::from_iter(answers));
     let (lost, doubled) = (
@@ -109,8 +114,8 @@ struct Outcome {
     accepted: usize,
     answers: Vec<String>,
     returned: usize,
-    /// In the order of their ends.
-    consumers: Vec<ExitStatus>,
+    /// How each ended, in the order of their ends.
+    consumers: Vec<String>,
     /// What went wrong with a producer concerns what it has not sent.
     producers: Result<()>,
 }
@@ -198,9 +203,9 @@ fn dispatch(
                     consumer.held.drain(..answers.len());
                     outcome.answers.extend(answers);
                 }
-                Report::Gone(number, status) => {
+                Report::Gone(number, end) => {
                     let lost = consumers[number].take().context("gone twice")?;
-                    outcome.consumers.push(status);
+                    outcome.consumers.push(end);
                     outcome.returned += lost.held.len();
                     waiting.extend(lost.held);
                 }
@@ -210,10 +215,10 @@ fn dispatch(
 
     drop(consumers);
     for report in reports {
-        let Report::Gone(_, status) = report else {
+        let Report::Gone(_, end) = report else {
             bail!("a late answer")
         };
-        outcome.consumers.push(status);
+        outcome.consumers.push(end);
     }
     Ok(outcome)
 }
@@ -244,16 +249,19 @@ fn give(consumer: &mut Consumer, messages: impl Iterator<Item = String>) {
 
 // ANCHOR: watch
 fn watch(number: usize, mut child: Child, reporter: Sender<Report>) {
+    let mut broken = None;
     if let Some(output) = child.stdout.take() {
         let report =
             |answers| reporter.send(Report::Answers(number, answers)).is_ok();
-        if read_lines(output, report).is_err() {
+        if let Err(error) = read_lines(output, report) {
             // What follows a broken answer cannot be trusted.
             let _ = child.kill();
+            broken = Some(format!("{error:#}"));
         }
     }
     if let Ok(status) = child.wait() {
-        let _ = reporter.send(Report::Gone(number, status));
+        let end = broken.unwrap_or_else(|| status.to_string());
+        let _ = reporter.send(Report::Gone(number, end));
     }
 }
 // ANCHOR_END: watch
@@ -308,7 +316,12 @@ fn read_line(pipe: &mut impl BufRead) -> Result<Option<String>> {
     if line.is_empty() {
         return Ok(None);
     }
-    ensure!(line.ends_with('\n'), "expected a line, received {line:?}");
+    ensure!(
+        line.ends_with('\n'),
+        "expected a line of at most {MAX_MESSAGE} bytes, received {} \
+         without its end",
+        line.len()
+    );
     line.pop();
     Ok(Some(line))
 }
@@ -353,10 +366,15 @@ fn answer_all(answer: impl Fn(&str) -> String) -> Result<()> {
 // ANCHOR_END: answer_all
 
 // ANCHOR: victim
-/// Takes a message and is killed before it can answer.
+/// Takes a message and goes wrong before it has answered.
 fn victim() -> Result<()> {
-    if io::stdin().lines().next().is_some() {
-        raise(Signal::SIGKILL)?;
+    io::stdin().lines().next();
+    match env::args().nth(2).as_deref() {
+        Some("killed") => raise(Signal::SIGKILL)?,
+        Some("leaves") => {}
+        Some("breaks off") => print!("half an ans"),
+        Some("floods") => print!("{}", "x".repeat(1000)),
+        how => bail!("unknown way to go wrong: {how:?}"),
     }
     Ok(())
 }
