@@ -7,6 +7,7 @@ use std::{env, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use indicatif::ProgressBar;
 
 const WORKERS: usize = 3;
 
@@ -23,11 +24,14 @@ fn parent() -> Result<()> {
     let numbers: Vec<u64> = (1..=100).collect();
     // The rule of Python's map: four chunks for each worker.
     let size = numbers.len().div_ceil(4 * WORKERS);
+    let progress = ProgressBar::new(numbers.len() as u64);
     let mut sum = 0;
     imap_unordered(numbers.chunks(size), |squares| {
-        println!("a chunk of {}", squares.len());
+        progress.suspend(|| println!("a chunk of {}", squares.len()));
+        progress.inc(squares.len() as u64);
         sum += squares.iter().sum::<u64>();
     })?;
+    progress.finish_and_clear();
     println!("sum of the squares: {sum}");
     Ok(())
 }
