@@ -105,6 +105,20 @@ fn works(verified: &Verified, command: &str) -> Result<()> {
             rest @ ..,
         ] => names_a_test(rest),
         ["cargo", "test", ..] => names_a_test(&words),
+        // It takes minutes; the lints see to it that it compiles.
+        ["cargo", "bench", "--bench", name] => exists("benches", name),
+        // A nightly toolchain is nothing that a reader must have. The same
+        // test runs without Miri as part of `cargo test`.
+        [
+            "cargo",
+            "+nightly",
+            "miri",
+            "test",
+            "-p",
+            package,
+            "--test",
+            name,
+        ] => exists(&format!("{package}/tests"), name),
         ["python3", script] => {
             ensure!(root().join(script).is_file(), "there is no {script}");
             Ok(()) // tests/twins.rs runs it
@@ -256,8 +270,12 @@ fn names_a_test(words: &[&str]) -> Result<()> {
     let ["cargo", "test", "--test", name, ..] = words else {
         bail!("tests/commands.rs knows only `cargo test --test NAME` here");
     };
-    let file = root().join("tests").join(format!("{name}.rs"));
-    ensure!(file.is_file(), "there is no tests/{name}.rs");
+    exists("tests", name)
+}
+
+fn exists(folder: &str, name: &str) -> Result<()> {
+    let file = root().join(folder).join(format!("{name}.rs"));
+    ensure!(file.is_file(), "there is no {folder}/{name}.rs");
     Ok(())
 }
 
