@@ -15,7 +15,7 @@ use crate::report::{Row, python, times_faster};
 mod broker {
     use std::collections::VecDeque;
     use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-    use std::process::{Child, ChildStdin, ExitStatus};
+    use std::process::{Child, ChildStdin};
     use std::{mem, thread};
 
     use anyhow::{Context, Result, anyhow, bail, ensure};
