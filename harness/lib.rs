@@ -6,6 +6,7 @@ pub mod claims;
 pub mod descendants;
 pub mod expand;
 pub mod includes;
+pub mod inputs;
 pub mod kills;
 pub mod needs;
 pub mod pdf;

@@ -24,7 +24,7 @@ const SCRIPT_TIME: u32 = 20_000;
 pub fn print(root: &Path) -> Result<PathBuf> {
     let chromium = browser::find().context(browser::INSTALL)?;
     let place = tempfile::tempdir().context("cannot make a folder")?;
-    let pages = site::build(root, Some(&place.path().join("pages")))?;
+    let pages = site::build_into(root, &place.path().join("pages"))?;
     let file = root.join(FILE);
     fs::create_dir_all(root.join("target"))
         .context("cannot make the folder target")?;

@@ -67,6 +67,35 @@ fn the_twelve_sections_stand_in_order() {
     assert_eq!(stems, order, "src/SUMMARY.md");
 }
 
+/// Its number in its own heading, the Python script and the Rust program side
+/// by side, then how it works.
+#[test]
+fn every_section_begins_like_the_others() {
+    let opening = pattern(concat!(
+        r"(?s)^# (?<number>\d+)\. [^\n]+\n\n.*?\n\n",
+        r#"<div class="beside">\n<div>\n\n## In Python\n.*?\n\n"#,
+        r"</div>\n<div>\n\n## In Rust\n.*?\n\n",
+        r"</div>\n</div>\n\n## How it works\n",
+    ));
+    let mut problems = Vec::new();
+    for (number, section) in (1..).zip(SECTIONS) {
+        let page = PAGES.iter().find(|page| page.stem() == *section).unwrap();
+        match opening.captures(&page.source) {
+            None => problems.push(problem(
+                &page.path,
+                1,
+                "has not the opening of the other sections",
+            )),
+            Some(found) if found["number"] != i32::to_string(&number) => {
+                let what = format!("is section {number}, as SUMMARY.md says");
+                problems.push(problem(&page.path, 1, what));
+            }
+            Some(_) => {}
+        }
+    }
+    report(&problems);
+}
+
 #[test]
 fn every_include_resolves() {
     assert!(
@@ -360,7 +389,7 @@ fn the_cheat_sheet_quotes_the_listings() {
 #[test]
 fn every_link_resolves() {
     let folder = tempfile::tempdir().unwrap();
-    let built = site::build(root(), Some(folder.path()))
+    let built = site::build_into(root(), folder.path())
         .unwrap_or_else(|error| panic!("{error:#}"));
     let html: BTreeMap<PathBuf, Html> = walk(&built)
         .into_iter()

@@ -38,6 +38,10 @@ const OF_THE_BOOK: [(&str, &str); 4] = [
     ("keyboard", "the keyboard reaches the sidebar button"),
 ];
 
+/// Where the listings' names lead to, for this test. Published, they lead to
+/// the repository that publishes.
+const REPOSITORY: &str = "https://repository.example/book";
+
 /// The page that stands for all where they are alike.
 const SAMPLE: &str = "killing_process.html";
 
@@ -85,7 +89,12 @@ impl Book {
     fn build() -> Result<Book> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let place = tempfile::tempdir()?;
-        let folder = site::build(root, Some(place.path()))?;
+        let mut book = site::load(root)?;
+        book.config.build.build_dir = place.path().to_owned();
+        book.config
+            .set("output.html.git-repository-url", REPOSITORY)?;
+        book.build()?;
+        let folder = book.build_dir_for("html");
         let pages = expand::pages(root)?;
         let pages = pages.iter().map(|page| format!("{}.html", page.stem()));
         let mut files = BTreeMap::new();
@@ -315,7 +324,7 @@ impl Driver {
         });
         let mut script = Command::new(&tools.node)
             .args([&tools.script, &tools.chromium])
-            .arg(address)
+            .args([&address, REPOSITORY])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

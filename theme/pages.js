@@ -45,6 +45,17 @@
         bar.setAttribute('role', 'banner');
     }
 
+    // Where the book knows its repository, a listing's name leads to the file.
+    const repository = document.querySelector('.right-buttons a[title="Git repository"]');
+    if (repository) {
+        for (const name of document.querySelectorAll('figure.listing figcaption > code')) {
+            const link = document.createElement('a');
+            link.href = repository.href.replace(/\/$/, '') + '/blob/HEAD/' + name.textContent;
+            name.replaceWith(link);
+            link.append(name);
+        }
+    }
+
     // Paper cannot be unfolded: solutions are printed, then folded again.
     let unfolded = [];
     window.addEventListener('beforeprint', function () {

@@ -69,7 +69,7 @@ fn run() -> Result<()> {
         Task::Serve => Some(Server::bind(request.port)?),
         Task::Build | Task::Print => None,
     };
-    let pages = site::build(&root, None)?;
+    let pages = site::build(&root)?;
     let Some(server) = server else {
         let index = pages.join("index.html");
         println!("The book is built: {}", index.display());

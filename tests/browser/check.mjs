@@ -1,6 +1,6 @@
 // Looks at the built pages in Chromium, on behalf of tests/browser.rs.
 //
-// node check.mjs CHROMIUM ADDRESS
+// node check.mjs CHROMIUM ADDRESS REPOSITORY
 //
 // Reads one request a line, {"check": …, "page": …, "pages": […]}, and answers
 // each with one line, {"checks": how many things it looked at, "problems":
@@ -15,10 +15,11 @@ const THEMES = ['light', 'rust', 'coal', 'navy', 'ayu'];
 const COLOR_RULES = ['color-contrast', 'link-in-text-block'];
 const PHONE = { width: 390, height: 844 };
 const DESKTOP = { width: 1280, height: 900 };
+const WIDE = { width: 1920, height: 1080 };
 // A check that waits longer than this for the page has found a defect.
 const PATIENCE = 10_000;
 
-const [executablePath, address] = process.argv.slice(2);
+const [executablePath, address, repository] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 // What a check has looked at and found. One defect is often to be seen in many
@@ -87,8 +88,14 @@ async function checkPage(browser, report, { page: path }) {
         }
         const beyond = await page.evaluate(widest);
         report.expect(!beyond, `is wider than ${viewport.width} px: ${beyond}`);
+        await checkColumns(page, report, 'stacked');
         if (viewport === DESKTOP) {
             await checkCopyButtons(page, report);
+            await checkSourceLinks(page, report);
+            await page.setViewportSize(WIDE);
+            const beyond = await page.evaluate(widest);
+            report.expect(!beyond, `is wider than ${WIDE.width} px: ${beyond}`);
+            await checkColumns(page, report, 'side by side');
         }
         // Nothing was asked of another host, nothing was on the console.
         report.checks += 2;
@@ -181,6 +188,30 @@ async function checkCopyButtons(page, report) {
     const blocks = await page.locator('main pre > code').count();
     const buttons = await page.locator('main pre .clip-button').count();
     report.expect(blocks === buttons, `has ${blocks} code blocks and ${buttons} copy buttons`);
+}
+
+// Python and Rust share the width of a wide screen, and only of a wide one.
+async function checkColumns(page, report, expected) {
+    const arrangements = await page.evaluate(() => [...document.querySelectorAll('.beside')].map(block => {
+        const [python, rust] = [...block.children].map(column => column.getBoundingClientRect());
+        if (rust.top >= python.bottom - 1) {
+            return 'stacked';
+        }
+        return rust.left >= python.right && rust.top === python.top ? 'side by side' : 'one over the other';
+    }));
+    for (const arrangement of arrangements) {
+        const { width } = page.viewportSize();
+        report.expect(arrangement === expected, `Python and Rust are ${arrangement} at ${width} px, not ${expected}`);
+    }
+}
+
+// The name of each listing's file leads to the file in the repository.
+async function checkSourceLinks(page, report) {
+    const names = await page.evaluate(() => [...document.querySelectorAll('figure.listing figcaption code')]
+        .map(code => ({ name: code.textContent, link: code.closest('a')?.href })));
+    for (const { name, link } of names) {
+        report.expect(link === `${repository}/blob/HEAD/${name}`, `the name ${name} leads to ${link}`);
+    }
 }
 
 // From the first line on in which `copied` is not what it should be.
