@@ -42,3 +42,37 @@ fn add(path: &Path, hash: &mut DefaultHasher) -> Result<()> {
     inside.sort();
     inside.iter().try_for_each(|path| add(path, hash))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page that is out of date would be worse than a slow start.
+    #[test]
+    fn every_change_is_noticed() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path();
+        for part in ["src", "listings/deep", "theme"] {
+            fs::create_dir_all(root.join(part))?;
+        }
+        fs::write(root.join("book.toml"), "[book]")?;
+        fs::write(root.join("listings/deep/main.rs"), "fn main() {}")?;
+        let mut seen = vec![fingerprint(root)?];
+        assert_eq!(fingerprint(root)?, seen[0], "nothing has changed");
+
+        fs::write(root.join("listings/deep/main.rs"), "fn main() { }")?;
+        seen.push(fingerprint(root)?);
+        fs::write(root.join("src/new.md"), "")?;
+        seen.push(fingerprint(root)?);
+        fs::rename(root.join("src/new.md"), root.join("src/newer.md"))?;
+        seen.push(fingerprint(root)?);
+        fs::remove_file(root.join("book.toml"))?;
+        assert!(fingerprint(root).is_err(), "book.toml is missing");
+
+        let all = seen.len();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), all, "a change was not noticed");
+        Ok(())
+    }
+}
