@@ -1,5 +1,5 @@
-//! Hands every Rust block of the book to skeptic, as the reader sees it: with
-//! all includes resolved.
+//! Hands every Rust block of the book to skeptic, with all includes resolved
+//! and, where a page shows a piece of a program, the program around it.
 //!
 //! skeptic writes one test per block. This script then points each test at
 //! the guard in `tests/blocks.rs` and names it after the page and line of the
@@ -35,7 +35,7 @@ fn main() -> Result<()> {
 }
 
 fn block_tests(root: &Path, out: &Path) -> Result<String> {
-    let pages = expand::pages(root)?;
+    let pages = expand::programs(root)?;
     let folder = out.join("pages");
     fs::create_dir_all(&folder)?;
     let mut expanded = Vec::new();

@@ -43,7 +43,7 @@ static PROOF: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r#"^\n<figure class="listing" id="listing-(?<program>[^"]+)">\n"#,
         r"<figcaption><a [^>]*>(?<number>[^<]*)</a>[^\n]*</figcaption>\n\n",
-        r"```rust\n\{\{#rustdoc_include \.\./(?<file>[^:}]+):(?<anchor>[^}]+)\}\}\n```\n\n",
+        r"```rust\n\{\{#(?:rustdoc_)?include \.\./(?<file>[^:}]+):(?<anchor>[^}]+)\}\}\n```\n\n",
         r"</figure>\n\n",
         r"```sh\n(?<command>[^\n]+)\n```\n\n",
         r"```text\n\{\{#include \.\./(?<output>[^:}]+):2:\}\}\n```\n",

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use mdbook_driver::MDBook;
+use mdbook_driver::book::Chapter;
 use mdbook_driver::builtin_renderers::MarkdownRenderer;
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 
@@ -61,7 +62,31 @@ impl Fence {
 /// include is no error here, because mdBook does not report one: see
 /// [`crate::includes`].
 pub fn pages(root: &Path) -> Result<Vec<Page>> {
-    let book = MDBook::load(root).context("cannot load the book")?;
+    expand(root, |_| {})
+}
+
+/// The pages with the whole program around every piece of a listing, also
+/// where a page includes the piece alone: what a compiler can take.
+///
+/// # Errors
+/// Those of [`pages`].
+pub fn programs(root: &Path) -> Result<Vec<Page>> {
+    expand(root, |chapter| {
+        let lines = chapter.content.lines().map(|line| {
+            let piece =
+                line.starts_with("{{#include ") && line.contains(".rs:");
+            match piece {
+                true => line.replacen("include", "rustdoc_include", 1) + "\n",
+                false => line.to_owned() + "\n",
+            }
+        });
+        chapter.content = lines.collect();
+    })
+}
+
+fn expand(root: &Path, change: fn(&mut Chapter)) -> Result<Vec<Page>> {
+    let mut book = MDBook::load(root).context("cannot load the book")?;
+    book.book.for_each_chapter_mut(change);
     let source_dir = book.source_dir();
     let (expanded, _) = book
         .preprocess_book(&MarkdownRenderer::new())

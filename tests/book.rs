@@ -384,6 +384,55 @@ fn the_cheat_sheet_quotes_the_listings() {
     report(&problems);
 }
 
+/// The first piece of a program brings the whole program, hidden around it.
+/// Further ones come alone, and the page's script finds the rest.
+#[test]
+fn every_program_is_on_a_page_once() {
+    let include =
+        pattern(r"(?m)^\{\{#(\w+) (\.\./listings/[^:}]+\.rs)(?::(\w+))?\}\}$");
+    let mut problems = Vec::new();
+    for page in PAGES.iter() {
+        let mut whole = BTreeSet::new();
+        for found in include.captures_iter(&page.source) {
+            let [how, file] = [1, 2].map(|it| found.get(it).unwrap().as_str());
+            let anchor = found.get(3).map_or("all", |it| it.as_str());
+            let brings_all = how == "rustdoc_include" || anchor == "all";
+            let what = match (brings_all, whole.insert(file)) {
+                (true, true) | (false, false) => continue,
+                (true, false) => "was there before: take include",
+                (false, true) => "comes first: take rustdoc_include",
+            };
+            let line =
+                expand::line_at(&page.source, found.get(0).unwrap().start());
+            let what = format!("{file} {what} for {anchor:?}");
+            problems.push(problem(&page.path, line, what));
+        }
+    }
+    report(&problems);
+}
+
+/// Beyond what every mdBook brings: the page itself, and the book's own style
+/// and script. In bytes.
+const HEAVIEST: u64 = 300_000;
+
+#[test]
+fn no_page_is_heavy() {
+    let folder = tempfile::tempdir().unwrap();
+    let built = site::build_into(root(), folder.path())
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
+    let ours: u64 = walk(&built.join("theme")).iter().map(size).sum();
+    let mut problems = Vec::new();
+    for page in PAGES.iter() {
+        let size = size(&built.join(format!("{}.html", page.stem()))) + ours;
+        if size > HEAVIEST {
+            let what = format!("weighs {size} bytes, {HEAVIEST} at most");
+            problems.push(problem(&page.path, 1, what));
+        }
+    }
+    report(&problems);
+}
+
 /// Every link and every fragment of the built pages leads somewhere, and no
 /// page has one id twice.
 #[test]

@@ -13,6 +13,55 @@
         }
     }
 
+    // mdBook hides the rest of a program around the first piece of it that a
+    // page shows, and gives that a button. The later pieces get the same one,
+    // without the weight of the whole program around each.
+    function showProgram(code, before, after) {
+        for (const [place, text] of [['afterbegin', before], ['beforeend', after]]) {
+            const rest = document.createElement('span');
+            rest.className = 'boring';
+            rest.innerHTML = window.hljs.highlight('rust', text, true).value;
+            code.insertAdjacentElement(place, rest);
+        }
+    }
+
+    function addProgramButton(code, before, after) {
+        const names = ['Show hidden lines', 'Hide lines']; // mdBook's own
+        const button = document.createElement('button');
+        function update() {
+            const hidden = code.classList.contains('hide-boring');
+            const icon = document.getElementById(hidden ? 'fa-eye' : 'fa-eye-slash');
+            button.innerHTML = icon.innerHTML;
+            button.title = names[hidden ? 0 : 1];
+            button.setAttribute('aria-label', button.title);
+        }
+        code.classList.add('hide-boring');
+        update();
+        button.addEventListener('click', function () {
+            if (!code.querySelector('.boring')) {
+                showProgram(code, before, after);
+            }
+            code.classList.toggle('hide-boring');
+            update();
+            makeScrollable();
+        });
+        code.parentElement.querySelector('.buttons').append(button);
+    }
+
+    const programs = [];
+    for (const code of document.querySelectorAll('pre > code.language-rust')) {
+        const piece = code.textContent;
+        const program = programs.find(function (text) {
+            return text.length > piece.length && text.includes(piece);
+        });
+        if (program && !code.querySelector('.boring')) {
+            const start = program.indexOf(piece);
+            addProgramButton(code, program.slice(0, start), program.slice(start + piece.length));
+        }
+        // The nearest program that has this piece is the one it comes from.
+        programs.unshift(piece);
+    }
+
     makeScrollable();
     window.addEventListener('resize', makeScrollable);
 

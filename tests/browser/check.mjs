@@ -92,6 +92,7 @@ async function checkPage(browser, report, { page: path }) {
         if (viewport === DESKTOP) {
             await checkCopyButtons(page, report);
             await checkSourceLinks(page, report);
+            await checkPrograms(page, report);
             await page.setViewportSize(WIDE);
             const beyond = await page.evaluate(widest);
             report.expect(!beyond, `is wider than ${WIDE.width} px: ${beyond}`);
@@ -202,6 +203,22 @@ async function checkColumns(page, report, expected) {
     for (const arrangement of arrangements) {
         const { width } = page.viewportSize();
         report.expect(arrangement === expected, `Python and Rust are ${arrangement} at ${width} px, not ${expected}`);
+    }
+}
+
+// One click on the eye of any Rust block, or none, shows a whole program.
+async function checkPrograms(page, report) {
+    const blocks = await page.evaluate(() => [...document.querySelectorAll('pre > code.language-rust')].map(code => {
+        const piece = code.innerText;
+        code.parentElement.querySelector('[title="Show hidden lines"]')?.click();
+        const shown = code.innerText;
+        code.parentElement.querySelector('[title="Hide lines"]')?.click();
+        return { piece, shown, again: code.innerText };
+    }));
+    for (const { piece, shown, again } of blocks) {
+        const start = piece.trim().split('\n')[0];
+        report.expect(shown.includes('fn main()') && shown.includes(piece), `the eye of "${start}" does not show its program`);
+        report.expect(again === piece, `the eye of "${start}" does not hide the rest again`);
     }
 }
 
