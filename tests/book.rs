@@ -384,6 +384,61 @@ fn the_cheat_sheet_quotes_the_listings() {
     report(&problems);
 }
 
+/// A number of its own, the task, the starter, and a solution to unfold.
+#[test]
+fn every_exercise_has_the_form_of_the_others() {
+    let exercises = pattern(r"(?s)\n## Exercises\n(.*?)\n## Sources\n");
+    let form = pattern(concat!(
+        r"(?s)^### Exercise (?<number>\d+-\d+): [^\n]+\n\n[^\n#].*?\n\n",
+        r"```text\n[^\n]+ --example (?<idea>\w+)_starter\n```\n\n",
+        r"```rust,should_panic\n[^\n]+?/(?<starter>\w+)_starter\.rs[^\n]*\n```\n\n",
+        r"<details>\n<summary>Solution</summary>\n\n.*?",
+        r"```sh\n[^\n]+ --example (?<solution>\w+)_solution\n```\n",
+        r".*?\n</details>\n$",
+    ));
+    let mention = pattern(r"Exercise (\d+-\d+)");
+    let mut known = BTreeSet::new();
+    let mut problems = Vec::new();
+    for (section, stem) in (1..).zip(SECTIONS) {
+        let page = PAGES.iter().find(|page| page.stem() == *stem).unwrap();
+        let found = exercises.captures(&page.source);
+        let block = found.as_ref().and_then(|found| found.get(1));
+        let start = block.map_or(0, |block| block.start());
+        let text = block.map_or("", |block| block.as_str());
+        let parts = text.split_inclusive("</details>\n");
+        let parts = parts.map(|part| part.trim_start());
+        for (number, part) in (1..).zip(parts.filter(|it| !it.is_empty())) {
+            let expected = format!("{section}-{number}");
+            let good = form.captures(part).is_some_and(|found| {
+                found["number"] == expected
+                    && found["starter"] == found["idea"]
+                    && found["solution"] == found["idea"]
+            });
+            if !good {
+                let what = format!("Exercise {expected} has another form");
+                let line = expand::line_at(&page.source, start);
+                problems.push(problem(&page.path, line, what));
+            }
+            known.insert(expected);
+        }
+    }
+    assert!(
+        known.len() >= 2 * SECTIONS.len(),
+        "two a section: {known:?}"
+    );
+    for page in PAGES.iter() {
+        for found in mention.captures_iter(&page.source) {
+            if !known.contains(&found[1]) {
+                let what = format!("there is no {}", &found[0]);
+                let start = found.get(0).unwrap().start();
+                let line = expand::line_at(&page.source, start);
+                problems.push(problem(&page.path, line, what));
+            }
+        }
+    }
+    report(&problems);
+}
+
 /// The first piece of a program brings the whole program, hidden around it.
 /// Further ones come alone, and the page's script finds the rest.
 #[test]

@@ -50,16 +50,17 @@
 
     const programs = [];
     for (const code of document.querySelectorAll('pre > code.language-rust')) {
-        const piece = code.textContent;
-        const program = programs.find(function (text) {
-            return text.length > piece.length && text.includes(piece);
-        });
-        if (program && !code.querySelector('.boring')) {
-            const start = program.indexOf(piece);
-            addProgramButton(code, program.slice(0, start), program.slice(start + piece.length));
+        const text = code.textContent;
+        if (code.querySelector('.boring') || text.startsWith('//!')) {
+            programs.unshift(text);
+            continue;
         }
         // The nearest program that has this piece is the one it comes from.
-        programs.unshift(piece);
+        const program = programs.find(function (it) { return it.includes(text); });
+        if (program) {
+            const start = program.indexOf(text);
+            addProgramButton(code, program.slice(0, start), program.slice(start + text.length));
+        }
     }
 
     makeScrollable();
