@@ -15,7 +15,8 @@ use regex::Regex;
 use scraper::{Html, Selector};
 
 /// What follows the sections.
-const APPENDICES: [&str; 4] = ["cheat_sheet", "claims", "beyond", "glossary"];
+const APPENDICES: [&str; 5] =
+    ["cheat_sheet", "pitfalls", "claims", "beyond", "glossary"];
 
 /// Languages that a fence may have. Anything else would be shown without
 /// colors, or is a misspelling.
@@ -333,18 +334,48 @@ fn every_listing_has_its_number_and_name() {
         if number == 0 {
             problems.push(problem(&page.path, 1, "shows no listing"));
         }
-        for mention in pattern(r"Listing (\d+-\d+)").captures_iter(&page.source)
-        {
-            let start = mention.get(0).unwrap().start();
-            let inside = &mention[1];
-            let known = (1..=number).map(|n| format!("{}-{n}", index + 1));
-            if !known.collect::<Vec<_>>().contains(&inside.to_owned())
-                && inside.starts_with(&format!("{}-", index + 1))
-            {
-                let line = expand::line_at(&page.source, start);
-                let what = format!("there is no Listing {inside}");
-                problems.push(problem(&page.path, line, what));
-            }
+    }
+    report(&problems);
+}
+
+/// Whoever names a listing links to it, so that its number can be checked.
+#[test]
+fn every_mention_of_a_listing_leads_to_it() {
+    let caption =
+        pattern(r##"<a href="#(listing-\w+)">Listing (\d+-\d+)</a>"##);
+    let known: HashMap<&str, String> = PAGES
+        .iter()
+        .flat_map(|page| {
+            caption.captures_iter(&page.source).map(|found| {
+                let (_, [id, number]) = found.extract();
+                (number, format!("{}.md#{id}", page.stem()))
+            })
+        })
+        .collect();
+    let mention = pattern(
+        r"Listing (?<number>\d+-\d+)(?:\]\((?<link>[^)]+)\)|(?<caption></a>))?",
+    );
+    let mut problems = Vec::new();
+    for page in PAGES.iter() {
+        for found in mention.captures_iter(&page.source) {
+            let number = &found["number"];
+            let link = found.name("link").map(|link| match link.as_str() {
+                here if here.starts_with('#') => {
+                    format!("{}.md{here}", page.stem())
+                }
+                there => there.to_owned(),
+            });
+            let what = match (known.get(number), link) {
+                (None, _) => format!("there is no Listing {number}"),
+                (Some(_), None) if found.name("caption").is_some() => continue,
+                (Some(place), link) if link.as_ref() != Some(place) => {
+                    format!("Listing {number} needs a link to {place}")
+                }
+                (Some(_), _) => continue,
+            };
+            let start = found.get(0).unwrap().start();
+            let line = expand::line_at(&page.source, start);
+            problems.push(problem(&page.path, line, what));
         }
     }
     report(&problems);

@@ -95,6 +95,11 @@
         bar.setAttribute('role', 'banner');
     }
 
+    // A long path breaks between its folders and not within a name.
+    for (const name of document.querySelectorAll('figure.listing figcaption > code')) {
+        name.innerHTML = name.innerHTML.replaceAll('/', '/<wbr>');
+    }
+
     // Where the book knows its repository, a listing's name leads to the file.
     const repository = document.querySelector('.right-buttons a[title="Git repository"]');
     if (repository) {
