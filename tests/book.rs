@@ -470,6 +470,50 @@ fn every_exercise_has_the_form_of_the_others() {
     report(&problems);
 }
 
+/// The piece that a reader is to change is all in which a solution and its
+/// starter differ, so the starter's check is the one that the solution passes.
+#[test]
+fn starters_have_the_check_of_their_solutions() {
+    let mut problems = Vec::new();
+    let mut pairs = 0;
+    for starter in files(Path::new("listings")) {
+        let name = starter.to_string_lossy();
+        let Some(idea) = name.strip_suffix("_starter.rs") else {
+            continue;
+        };
+        let solution = PathBuf::from(format!("{idea}_solution.rs"));
+        pairs += 1;
+        if around_the_piece(&starter) != around_the_piece(&solution) {
+            let what = "differs from its solution outside of the piece";
+            problems.push(problem(&starter, 1, what));
+        }
+    }
+    assert!(pairs >= 2 * SECTIONS.len(), "the starters were not found");
+    report(&problems);
+}
+
+/// The lines outside of the anchor that the page shows, without what the
+/// piece may bring along: imports, comments on the file, empty lines.
+fn around_the_piece(path: &Path) -> Vec<String> {
+    let mut inside = 0;
+    let mut lines = Vec::new();
+    for line in fs::read_to_string(root().join(path)).unwrap().lines() {
+        let anchor =
+            |mark| line.split_once(mark).is_some_and(|(_, name)| name != "all");
+        if anchor("// ANCHOR: ") {
+            inside += 1;
+        } else if anchor("// ANCHOR_END: ") {
+            inside -= 1;
+        } else if inside == 0
+            && !line.trim().is_empty()
+            && !["use ", "//!"].iter().any(|it| line.starts_with(it))
+        {
+            lines.push(line.to_owned());
+        }
+    }
+    lines
+}
+
 /// The first piece of a program brings the whole program, hidden around it.
 /// Further ones come alone, and the page's script finds the rest.
 #[test]
