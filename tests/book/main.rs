@@ -1,0 +1,74 @@
+//! The book is whole: nothing that a page includes, links or numbers is
+//! missing, and nothing lies in the listings that no page shows.
+
+mod built;
+mod fences;
+mod listings;
+mod sections;
+
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use harness::expand::{self, Page};
+use harness::includes::{self, Include, Problem};
+use regex::Regex;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
+    expand::pages(root()).unwrap_or_else(|error| panic!("{error:#}"))
+});
+
+static INCLUDES: LazyLock<(Vec<Include>, Vec<Problem>)> =
+    LazyLock::new(|| includes::check(root(), &PAGES));
+
+/// Fails with all problems at once: mending one by one would take many runs.
+fn report<P: Display>(problems: &[P]) {
+    let list: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert!(problems.is_empty(), "\n{}", list.join("\n"));
+}
+
+fn problem(
+    file: impl Into<PathBuf>,
+    line: usize,
+    what: impl Into<String>,
+) -> Problem {
+    Problem {
+        file: file.into(),
+        line,
+        what: what.into(),
+    }
+}
+
+fn pattern(pattern: &str) -> Regex {
+    Regex::new(pattern).unwrap()
+}
+
+/// Every file under `folder`, as a path from the book's root.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let found = walk(&root().join(folder)).into_iter();
+    found
+        .map(|path| path.strip_prefix(root()).unwrap().to_owned())
+        .filter(|path| !path.to_string_lossy().contains("__pycache__"))
+        .collect()
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(walk(&path)),
+            false => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}

@@ -1,0 +1,119 @@
+//! Each section has the parts that every section has, in their order.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use harness::expand::{self, Page};
+use harness::programs::SECTIONS;
+
+use crate::{PAGES, files, pattern, problem, report};
+
+/// What follows the sections.
+const APPENDICES: [&str; 5] =
+    ["cheat_sheet", "pitfalls", "claims", "beyond", "glossary"];
+
+#[test]
+fn the_twelve_sections_stand_in_order() {
+    let stems: Vec<String> = PAGES.iter().map(Page::stem).collect();
+    let mut order = vec!["introduction", "chapter"];
+    order.extend(SECTIONS);
+    order.extend(APPENDICES);
+    assert_eq!(stems, order, "src/SUMMARY.md");
+}
+
+/// Its number in its own heading, the Python script and the Rust program side
+/// by side, then how it works.
+#[test]
+fn every_section_begins_like_the_others() {
+    let opening = pattern(concat!(
+        r"(?s)^# (?<number>\d+)\. [^\n]+\n\n.*?\n\n",
+        r#"<div class="beside">\n<div>\n\n## In Python\n.*?\n\n"#,
+        r"</div>\n<div>\n\n## In Rust\n.*?\n\n",
+        r"</div>\n</div>\n\n## How it works\n",
+    ));
+    let mut problems = Vec::new();
+    for (number, section) in (1..).zip(SECTIONS) {
+        let page = PAGES.iter().find(|page| page.stem() == *section).unwrap();
+        match opening.captures(&page.source) {
+            None => problems.push(problem(
+                &page.path,
+                1,
+                "has not the opening of the other sections",
+            )),
+            Some(found) if found["number"] != i32::to_string(&number) => {
+                let what = format!("is section {number}, as SUMMARY.md says");
+                problems.push(problem(&page.path, 1, what));
+            }
+            Some(_) => {}
+        }
+    }
+    report(&problems);
+}
+
+#[test]
+fn every_page_is_in_the_summary() {
+    let known: BTreeSet<_> = PAGES.iter().map(|page| &page.path).collect();
+    let mut problems = Vec::new();
+    for file in files(Path::new("src")) {
+        let name = file.file_name().unwrap();
+        if name != "SUMMARY.md" && name != "404.md" && !known.contains(&file) {
+            problems.push(problem(file, 1, "is not in src/SUMMARY.md"));
+        }
+    }
+    report(&problems);
+}
+
+/// A number of its own, the task, the starter, and a solution to unfold.
+#[test]
+fn every_exercise_has_the_form_of_the_others() {
+    let exercises = pattern(r"(?s)\n## Exercises\n(.*?)\n## Sources\n");
+    let form = pattern(concat!(
+        r"(?s)^### Exercise (?<number>\d+-\d+): [^\n]+\n\n[^\n#].*?\n\n",
+        r"```text\n[^\n]+ --example (?<idea>\w+)_starter\n```\n\n",
+        r"```rust,should_panic\n[^\n]+?/(?<starter>\w+)_starter\.rs[^\n]*\n```\n\n",
+        r"<details>\n<summary>Solution</summary>\n\n.*?",
+        r"```sh\n[^\n]+ --example (?<solution>\w+)_solution\n```\n",
+        r".*?\n</details>\n$",
+    ));
+    let mention = pattern(r"Exercise (\d+-\d+)");
+    let mut known = BTreeSet::new();
+    let mut problems = Vec::new();
+    for (section, stem) in (1..).zip(SECTIONS) {
+        let page = PAGES.iter().find(|page| page.stem() == *stem).unwrap();
+        let found = exercises.captures(&page.source);
+        let block = found.as_ref().and_then(|found| found.get(1));
+        let start = block.map_or(0, |block| block.start());
+        let text = block.map_or("", |block| block.as_str());
+        let parts = text.split_inclusive("</details>\n");
+        let parts = parts.map(|part| part.trim_start());
+        for (number, part) in (1..).zip(parts.filter(|it| !it.is_empty())) {
+            let expected = format!("{section}-{number}");
+            let good = form.captures(part).is_some_and(|found| {
+                found["number"] == expected
+                    && found["starter"] == found["idea"]
+                    && found["solution"] == found["idea"]
+            });
+            if !good {
+                let what = format!("Exercise {expected} has another form");
+                let line = expand::line_at(&page.source, start);
+                problems.push(problem(&page.path, line, what));
+            }
+            known.insert(expected);
+        }
+    }
+    assert!(
+        known.len() >= 2 * SECTIONS.len(),
+        "two a section: {known:?}"
+    );
+    for page in PAGES.iter() {
+        for found in mention.captures_iter(&page.source) {
+            if !known.contains(&found[1]) {
+                let what = format!("there is no {}", &found[0]);
+                let start = found.get(0).unwrap().start();
+                let line = expand::line_at(&page.source, start);
+                problems.push(problem(&page.path, line, what));
+            }
+        }
+    }
+    report(&problems);
+}
