@@ -1,9 +1,9 @@
 // ANCHOR: all
-//! Proves that busy workers end when the process with the pool is killed.
+//! Proves that busy workers end when the pool is killed or interrupted.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ChildStderr, Command, Stdio};
 use std::time::Duration;
 use std::{env, process, thread};
@@ -11,6 +11,8 @@ use std::{env, process, thread};
 use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::unbounded;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -28,19 +30,26 @@ fn parent() -> Result<()> {
     // The workers come to this process when their parent is gone.
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
-    let mut pool = start("pool")?;
-    let mut log = pool.stderr.take().context("no pipe from the pool")?;
-    let mut busy = BufReader::new(&mut log).lines();
-    for _ in 0..2 {
-        assert_eq!(busy.next().context("no word from a worker")??, "busy");
+    for signal in [Signal::SIGKILL, Signal::SIGINT] {
+        let mut pool = start("pool")?;
+        let mut log = pool.stderr.take().context("no pipe from the pool")?;
+        let mut busy = BufReader::new(&mut log).lines();
+        for _ in 0..2 {
+            assert_eq!(busy.next().context("no word from a worker")??, "busy");
+        }
+        let pid = Pid::from_raw(pool.id().try_into()?);
+        match signal {
+            // What a terminal does at Ctrl-C: the whole group gets it.
+            Signal::SIGINT => killpg(pid, signal)?,
+            _ => kill(pid, signal)?,
+        }
+        assert_eq!(pool.wait()?.signal(), Some(signal as i32));
+        // The pool and all workers hold this pipe: it ends with the last.
+        let last_has_ended = hangs_up_within(&log, Duration::from_secs(10))?;
+        assert!(last_has_ended, "a worker lives on without its pool");
+        println!("{signal} has ended the pool, and no worker survives it");
+        reap_the_rest();
     }
-    pool.kill()?;
-    assert_eq!(pool.wait()?.signal(), Some(9));
-    // The pool and all workers hold this pipe: it ends with the last of them.
-    let last_has_ended = hangs_up_within(&log, Duration::from_secs(10))?;
-    assert!(last_has_ended, "a worker lives on without its pool");
-    println!("the pool was killed, and no worker has survived it");
-    reap_the_rest();
     Ok(())
 }
 // ANCHOR_END: proof
@@ -99,6 +108,8 @@ fn start(role: &str) -> Result<process::Child> {
         .arg(role)
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
+        // A group of its own, as a shell gives to each command.
+        .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start the {role}"))
 }

@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Pid, alarm, getpid, getsid, setsid};
+use nix::unistd::{Pid, alarm, getpid, getsid, pause, setsid};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -80,10 +80,11 @@ fn shell() -> Result<()> {
     setsid().context("cannot start a session")?;
     rustix::process::ioctl_tiocsctty(io::stderr())
         .context("standard error is no terminal")?;
-    let mut plain = start_worker("plain")?;
-    let mut detached = start_worker("detached")?;
-    plain.wait()?;
-    detached.wait()?;
+    start_worker("plain")?;
+    start_worker("detached")?;
+    alarm::set(10); // another signal, should the hang-up not come
+    // Waiting for the workers would take their status from the observer.
+    pause();
     Ok(())
 }
 // ANCHOR_END: shell
@@ -102,7 +103,7 @@ fn worker(name: &str) -> Result<()> {
         leads == (name == "detached"),
         "{name}: leads a session: {leads}"
     );
-    alarm::set(10); // another signal, should the hang-up not come
+    alarm::set(10); // as in the shell
     println!("{name} {}", getpid());
     for question in io::stdin().lines() {
         question?;
