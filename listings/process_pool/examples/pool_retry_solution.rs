@@ -10,25 +10,35 @@ use nix::sys::signal::{Signal, raise};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
-        None => check(&run()?),
+        None => check(),
         Some("worker") => worker(),
         Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
     }
 }
 
-fn check(results: &[String]) -> Result<()> {
+fn check() -> Result<()> {
     let expected = ["1", "4", "lost after 3 tries", "16"];
+    let (results, asked) = run()?;
     ensure!(
         results == expected,
         "not solved yet: the results are {results:?}, expected {expected:?}"
+    );
+    ensure!(
+        asked == 1 + 3 + 3 + 1,
+        "not solved yet: the workers were asked {asked} times, expected 8"
     );
     println!("solved: {results:?}");
     Ok(())
 }
 
+struct Worker {
+    child: Child,
+    asked: usize,
+}
+
 // ANCHOR: task
 /// Runs one task, which kills its worker in the first `deaths` tries.
-fn run_task(worker: &mut Child, number: u64, deaths: u64) -> Result<String> {
+fn run_task(worker: &mut Worker, number: u64, deaths: u64) -> Result<String> {
     for tries in 0..3 {
         let task = match tries < deaths {
             false => number.to_string(),
@@ -42,25 +52,30 @@ fn run_task(worker: &mut Child, number: u64, deaths: u64) -> Result<String> {
 }
 // ANCHOR_END: task
 
-fn run() -> Result<Vec<String>> {
-    let mut worker = start_worker()?;
+/// The results, and how many times a worker was asked for them.
+fn run() -> Result<(Vec<String>, usize)> {
+    let mut worker = Worker {
+        child: start_worker()?,
+        asked: 0,
+    };
     let mut results = Vec::new();
     for (number, deaths) in [(1, 0), (2, 2), (3, 99), (4, 0)] {
         results.push(run_task(&mut worker, number, deaths)?);
     }
-    worker.wait()?;
-    Ok(results)
+    worker.child.wait()?;
+    Ok((results, worker.asked))
 }
 
 /// The worker's answer, or nothing if it died: then it is a new worker.
-fn ask(worker: &mut Child, task: &str) -> Result<Option<String>> {
-    send(worker, task)?;
-    if let Ok(answer) = receive(worker) {
+fn ask(worker: &mut Worker, task: &str) -> Result<Option<String>> {
+    worker.asked += 1;
+    send(&mut worker.child, task)?;
+    if let Ok(answer) = receive(&mut worker.child) {
         return Ok(Some(answer));
     }
-    worker.kill()?;
-    worker.wait()?;
-    *worker = start_worker()?;
+    worker.child.kill()?;
+    worker.child.wait()?;
+    worker.child = start_worker()?;
     Ok(None)
 }
 
@@ -70,7 +85,7 @@ fn worker() -> Result<()> {
         if line == "die" {
             raise(Signal::SIGKILL)?;
         }
-        println!("{}", line.parse::<u64>()?.pow(2));
+        writeln!(io::stdout(), "{}", line.parse::<u64>()?.pow(2))?;
     }
     Ok(())
 }

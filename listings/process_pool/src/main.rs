@@ -39,7 +39,6 @@ fn main() -> Result<()> {
 }
 // ANCHOR_END: main
 
-// ANCHOR: parent
 fn parent(pool: Pool) -> Result<()> {
     let squares = vec![1, 4, 9, 16, 25, 36];
     println!("map: {:?}", pool.map(Task::Root, squares)?);
@@ -59,7 +58,6 @@ fn parent(pool: Pool) -> Result<()> {
     println!("map: {:?}", pool.map(Task::Root, vec![49, 64, 81])?);
     Ok(())
 }
-// ANCHOR_END: parent
 
 // ANCHOR: worker
 fn worker() -> Result<()> {
@@ -154,7 +152,6 @@ fn ask(worker: &mut Child, task: &Task) -> Result<Result<i64, String>> {
 }
 // ANCHOR_END: ask
 
-// ANCHOR: start
 fn start_worker() -> Result<Child> {
     Command::new(env::current_exe()?)
         .arg("worker")
@@ -163,5 +160,4 @@ fn start_worker() -> Result<Child> {
         .spawn()
         .context("cannot start a worker")
 }
-// ANCHOR_END: start
 // ANCHOR_END: all

@@ -37,12 +37,7 @@ fn parent() -> Result<()> {
         for _ in 0..2 {
             assert_eq!(busy.next().context("no word from a worker")??, "busy");
         }
-        let pid = Pid::from_raw(pool.id().try_into()?);
-        match signal {
-            // What a terminal does at Ctrl-C: the whole group gets it.
-            Signal::SIGINT => killpg(pid, signal)?,
-            _ => kill(pid, signal)?,
-        }
+        send(signal, Pid::from_raw(pool.id().try_into()?))?;
         assert_eq!(pool.wait()?.signal(), Some(signal as i32));
         // The pool and all workers hold this pipe: it ends with the last.
         let last_has_ended = hangs_up_within(&log, Duration::from_secs(10))?;
@@ -53,6 +48,15 @@ fn parent() -> Result<()> {
     Ok(())
 }
 // ANCHOR_END: proof
+
+fn send(signal: Signal, pool: Pid) -> Result<()> {
+    match signal {
+        // What a terminal does at Ctrl-C: the whole group gets it.
+        Signal::SIGINT => killpg(pool, signal)?,
+        _ => kill(pool, signal)?,
+    }
+    Ok(())
+}
 
 fn hangs_up_within(log: &ChildStderr, limit: Duration) -> Result<bool> {
     let mut ends = [PollFd::new(log.as_fd(), PollFlags::empty())];

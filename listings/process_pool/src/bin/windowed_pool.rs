@@ -32,6 +32,8 @@ fn parent() -> Result<()> {
     // The rule of Python's map: four chunks for each worker.
     let chunk = numbers.len().div_ceil(4 * pool.len());
     check("in chunks", &numbers, map(&mut pool, &numbers, chunk, 1)?);
+    // Far more than a pipe holds.
+    check("in halves", &numbers, map(&mut pool, &numbers, 50_000, 1)?);
 
     let numbers = &numbers[..10_000];
     check("one by one", numbers, map(&mut pool, numbers, 1, 64)?);
@@ -87,11 +89,12 @@ fn worker(task: fn(u64) -> u64) -> Result<()> {
     let mut results = BufWriter::with_capacity(PIPE_SIZE, stdout);
     // The end of the pipe is the end of the work.
     while let Ok(count) = read_number(&mut tasks) {
-        results.write_all(&count.to_le_bytes())?;
-        for _ in 0..count {
-            let result = task(read_number(&mut tasks)?);
-            results.write_all(&result.to_le_bytes())?;
-        }
+        // All of it before the first answer: while the supervisor writes, it
+        // does not read.
+        let numbers = (0..count).map(|_| read_number(&mut tasks));
+        let numbers = numbers.collect::<io::Result<Vec<_>>>()?;
+        let answers: Vec<_> = numbers.into_iter().map(task).collect();
+        write_frame(&mut results, &answers)?;
         if tasks.buffer().is_empty() {
             results.flush()?;
         }
@@ -191,13 +194,11 @@ fn supervise<'a>(
     let mut in_flight: VecDeque<Job> = VecDeque::new();
     let mut suspects: VecDeque<Job> = VecDeque::new();
     loop {
+        // Writes only when all the answers that are here have been taken.
         if worker.results.buffer().is_empty() || in_flight.is_empty() {
-            loop {
-                // A suspect goes alone: if the worker dies again, it was it.
-                let most = if suspects.is_empty() { window } else { 1 };
-                if in_flight.len() >= most {
-                    break;
-                }
+            // A suspect goes alone: if the worker dies again, it was it.
+            let most = if suspects.is_empty() { window } else { 1 };
+            while in_flight.len() < most {
                 let Some(job) = suspects.pop_front().or_else(&next) else {
                     break;
                 };
@@ -220,6 +221,7 @@ fn supervise<'a>(
             job.deaths < MOST_DEATHS,
             "task {first} has ended its workers"
         );
+        // All that are unanswered become suspects, in their old order.
         in_flight.push_front(job);
         while let Some(job) = in_flight.pop_back() {
             suspects.push_front(job);
