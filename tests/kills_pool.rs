@@ -48,7 +48,7 @@ fn tasks_in_flight() -> Result<()> {
 fn windowed_pool() -> Result<()> {
     let summary = hunt("windowed_pool", |outcome| {
         let accounts = outcome.output.matches("accounted for").count();
-        (accounts != 4).then(|| format!("{accounts} accounts"))
+        (accounts != 5).then(|| format!("{accounts} accounts"))
     })?;
     summary.without_loss()?;
     Ok(())
