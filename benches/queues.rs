@@ -16,6 +16,8 @@ mod broker {
     use std::collections::VecDeque;
     use std::io::{BufRead, BufReader, BufWriter, Read, Write};
     use std::process::{Child, ChildStdin};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::{mem, thread};
 
     use anyhow::{Context, Result, anyhow, bail, ensure};

@@ -1,5 +1,5 @@
 // ANCHOR: all
-//! Exercise: close the queue when the producers are done.
+//! Exercise: keep no sender when the producers are done.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -18,7 +18,7 @@ fn main() -> Result<()> {
 
 // ANCHOR: exercise
 fn serve(queue: &mut Option<Sender<String>>) -> Result<()> {
-    let sender = queue.as_ref().context("the queue is closed")?;
+    let sender = queue.as_ref().context("no sender is left")?;
     thread::scope(|scope| {
         let threads = [sender.clone(), sender.clone()]
             .map(|sender| scope.spawn(move || serve_producer(sender)));
@@ -57,9 +57,9 @@ fn check() -> Result<()> {
     );
     ensure!(
         receiver.try_recv() == Err(TryRecvError::Disconnected),
-        "not solved yet: the queue is empty, but a consumer would wait"
+        "not solved yet: the channel is empty, but a consumer would wait"
     );
-    println!("solved: {messages} messages, and the queue is closed");
+    println!("solved: {messages} messages, and the channel is disconnected");
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 // ANCHOR: all
-//! Exercise: count each payment once, though it may be reported twice.
+//! Exercise: count each payment once, though it may be booked twice.
 
 use std::collections::HashSet;
 use std::env;
@@ -12,8 +12,8 @@ use nix::sys::signal::{Signal, raise};
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => check(),
-        Some("victim") => pay(true),
-        Some("consumer") => pay(false),
+        Some("victim") => pay_and_die(),
+        Some("consumer") => pay(usize::MAX),
         Some(role) => {
             bail!("unknown role {role:?}: expected \"victim\" or \"consumer\"")
         }
@@ -28,7 +28,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn record(&mut self, payment: u32, amount: u32) {
+    fn book(&mut self, payment: u32, amount: u32) {
         self.seen.insert(payment);
         self.total += amount;
     }
@@ -37,27 +37,29 @@ impl Ledger {
 
 fn check() -> Result<()> {
     let mut ledger = Ledger::default();
-    // The victim dies after its second payment, before anybody knows. So the
-    // second and the third payment are given out again.
-    for (role, payments) in [("victim", 1..=3), ("consumer", 2..=3)] {
-        for payment in report(role, payments)?.lines() {
-            ledger.record(payment.parse()?, 10);
+    // The victim books two payments and is killed before it has told the
+    // broker. So the broker gives out all three again, and a new one.
+    let given = [
+        ("victim", "7 50\n3 20\n9 31\n"),
+        ("consumer", "3 20\n2 20\n9 31\n7 50\n"),
+    ];
+    for (role, payments) in given {
+        for booking in bookings(role, payments)?.lines() {
+            let (payment, amount) =
+                booking.split_once(' ').context("not a booking")?;
+            ledger.book(payment.parse()?, amount.parse()?);
         }
     }
     let total = ledger.total;
     ensure!(
-        ledger.seen.len() == 3,
-        "not solved yet: a payment is missing"
+        total == 121,
+        "not solved yet: expected a total of 121, found {total}"
     );
-    ensure!(total == 30, "not solved yet: 3 payments of 10 make {total}");
-    println!("solved: 3 payments of 10 make {total}");
+    println!("solved: four payments, a total of {total}");
     Ok(())
 }
 
-fn report(
-    role: &str,
-    payments: std::ops::RangeInclusive<u32>,
-) -> Result<String> {
+fn bookings(role: &str, payments: &str) -> Result<String> {
     let mut child = Command::new(env::current_exe()?)
         .arg(role)
         .stdin(Stdio::piped())
@@ -65,22 +67,21 @@ fn report(
         .spawn()
         .context("cannot start a consumer")?;
     let mut input = child.stdin.take().context("it has no input")?;
-    for payment in payments {
-        // The victim may be gone already.
-        let _ = input.write_all(format!("{payment}\n").as_bytes());
-    }
+    input.write_all(payments.as_bytes())?;
     drop(input);
     Ok(String::from_utf8(child.wait_with_output()?.stdout)?)
 }
 
-fn pay(dies: bool) -> Result<()> {
-    for payment in io::stdin().lines() {
-        let payment = payment?;
-        writeln!(io::stdout(), "{payment}").context("cannot report")?;
-        if dies && payment == "2" {
-            raise(Signal::SIGKILL)?;
-        }
+/// Books each payment, which is a number and an amount.
+fn pay(most: usize) -> Result<()> {
+    for payment in io::stdin().lines().take(most) {
+        writeln!(io::stdout(), "{}", payment?).context("cannot book")?;
     }
     Ok(())
+}
+
+fn pay_and_die() -> Result<()> {
+    pay(2)?;
+    Ok(raise(Signal::SIGKILL)?)
 }
 // ANCHOR_END: all

@@ -19,7 +19,6 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: broker
 fn broker() -> Result<()> {
     let (sender, receiver) = bounded(4);
     let mut answers = Vec::new();
@@ -33,8 +32,10 @@ fn broker() -> Result<()> {
             let receiver = receiver.clone();
             scope.spawn(move || serve_consumer(receiver))
         });
-        // The queue closes when the last sender is gone, so keep none here.
+        // ANCHOR: drop
+        // The channel is not disconnected while a sender is left: keep none.
         drop((sender, receiver));
+        // ANCHOR_END: drop
 
         for thread in producers {
             let name = thread.join().map_err(|_| anyhow!("a panic"))??;
@@ -51,9 +52,7 @@ fn broker() -> Result<()> {
     println!("answers: {}", answers.join(" "));
     Ok(())
 }
-// ANCHOR_END: broker
 
-// ANCHOR: serve_producer
 fn serve_producer(name: &str, queue: Sender<String>) -> Result<&str> {
     let mut producer = start(&["producer", name], Stdio::null())?;
     let output = producer
@@ -67,15 +66,15 @@ fn serve_producer(name: &str, queue: Sender<String>) -> Result<&str> {
     Ok(name)
 }
 
+// ANCHOR: forward
 fn forward(output: ChildStdout, queue: Sender<String>) -> Result<()> {
     for message in BufReader::new(output).lines() {
         queue.send(message?)?;
     }
     Ok(())
 }
-// ANCHOR_END: serve_producer
+// ANCHOR_END: forward
 
-// ANCHOR: serve_consumer
 fn serve_consumer(queue: Receiver<String>) -> Result<Vec<String>> {
     let mut consumer = start(&["consumer"], Stdio::piped())?;
     let answers = feed(&mut consumer, queue);
@@ -88,10 +87,11 @@ fn serve_consumer(queue: Receiver<String>) -> Result<Vec<String>> {
 fn feed(child: &mut Child, queue: Receiver<String>) -> Result<Vec<String>> {
     let input = child.stdin.take().context("the consumer has no input")?;
     let output = child.stdout.take().context("the consumer has no output")?;
-    // A line writer hands each message to the pipe in one piece.
+    // Sends each line at once: a message left in a buffer gets no answer.
     let mut input = LineWriter::new(input);
     let mut output = BufReader::new(output);
     let mut answers = Vec::new();
+    // ANCHOR: one_message
     for message in queue {
         writeln!(input, "{message}")?;
         let mut answer = String::new();
@@ -100,9 +100,9 @@ fn feed(child: &mut Child, queue: Receiver<String>) -> Result<Vec<String>> {
         answer.pop();
         answers.push(answer);
     }
+    // ANCHOR_END: one_message
     Ok(answers)
 }
-// ANCHOR_END: serve_consumer
 
 fn start(arguments: &[&str], input: Stdio) -> Result<Child> {
     Command::new(env::current_exe()?)
@@ -113,7 +113,6 @@ fn start(arguments: &[&str], input: Stdio) -> Result<Child> {
         .with_context(|| format!("cannot start a {}", arguments[0]))
 }
 
-// ANCHOR: roles
 fn producer() -> Result<()> {
     let name = env::args().nth(2).context("a producer needs a name")?;
     let mut queue = io::stdout().lock();
@@ -131,5 +130,4 @@ fn consumer() -> Result<()> {
     }
     Ok(())
 }
-// ANCHOR_END: roles
 // ANCHOR_END: all

@@ -30,7 +30,8 @@ fn parent() -> Result<()> {
     let errors = producer.stderr.take().context("it has no errors")?;
 
     // ANCHOR: proof
-    // The producer's standard error hangs up when the producer ends.
+    // Asks for nothing: `poll` reports a hang-up unasked. Standard error hangs
+    // up when the producer ends.
     let end = PollFd::new(errors.as_fd(), PollFlags::empty());
     assert_eq!(poll(&mut [end], PollTimeout::from(20_u8))?, 0);
     assert!(producer.try_wait()?.is_none(), "it has ended");

@@ -24,10 +24,11 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: parent
 fn parent() -> Result<()> {
+    // ANCHOR: lock_file
     let lock = NamedTempFile::new().context("cannot make the lock file")?;
     let path = lock.path().to_str().context("the path is not UTF-8")?;
+    // ANCHOR_END: lock_file
     let (reader, writer) = os_pipe::pipe()?;
     let (mut results, results_writer) = os_pipe::pipe()?;
     let mut children = Vec::new();
@@ -53,7 +54,6 @@ fn parent() -> Result<()> {
     println!("answers: {}", answers.join(" "));
     Ok(())
 }
-// ANCHOR_END: parent
 
 fn producer() -> Result<()> {
     let name = env::args().nth(2).context("a producer needs a name")?;
@@ -84,7 +84,6 @@ fn consumer() -> Result<()> {
         writeln!(io::stdout(), "{}", message.to_uppercase())?;
     }
 }
-// ANCHOR_END: consumer
 
 fn read_frame(pipe: &mut impl Read) -> Result<Option<Vec<u8>>> {
     let mut length = [0];
@@ -96,6 +95,7 @@ fn read_frame(pipe: &mut impl Read) -> Result<Option<Vec<u8>>> {
         .with_context(|| format!("expected {} bytes", length[0]))?;
     Ok(Some(message))
 }
+// ANCHOR_END: consumer
 
 fn start(
     arguments: &[&str],

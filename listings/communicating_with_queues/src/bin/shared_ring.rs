@@ -35,8 +35,9 @@ mod linux {
     const PER_PRODUCER: u64 = 5_000;
 
     // ANCHOR: layout
-    /// What all the processes share. Every field is an atomic, so a process
-    /// that does harm can send nonsense, but no access is undefined behavior.
+    /// What all the processes share. Every field is an atomic: when a process
+    /// of this program goes wrong, the others may read nonsense, but no access
+    /// is undefined behavior.
     #[repr(C)]
     struct Ring {
         tail: Padded<AtomicU64>,
@@ -245,7 +246,6 @@ mod linux {
         }
     }
 
-    // ANCHOR: parent
     fn parent() -> Result<()> {
         let (memory, ring) = new_ring(2)?;
         let roles: [&[_]; 5] = [
@@ -278,6 +278,7 @@ mod linux {
             children.push(start(arguments, memory)?);
         }
         thread::scope(|scope| {
+            // ANCHOR: watch
             let watch = |mut child: Child| {
                 let status = child.wait();
                 if !status.as_ref().is_ok_and(ExitStatus::success) {
@@ -285,6 +286,7 @@ mod linux {
                 }
                 status
             };
+            // ANCHOR_END: watch
             let threads: Vec<_> = children
                 .into_iter()
                 .map(|child| scope.spawn(move || watch(child)))
@@ -297,7 +299,6 @@ mod linux {
             threads.into_iter().map(join).collect()
         })
     }
-    // ANCHOR_END: parent
 
     // ANCHOR: new_ring
     fn new_ring(producers: u32) -> Result<(File, &'static Ring)> {
@@ -328,10 +329,11 @@ mod linux {
 
     // ANCHOR: roles
     fn attach() -> Result<&'static Ring> {
-        // A process that sleeps on a futex watches no lifeline.
+        // If the parent dies, nobody wakes the sleepers: be killed then.
         prctl::set_pdeathsig(Signal::SIGKILL)?;
         let memory = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         let ring = map(&memory).context("standard input is not a ring")?;
+        // It may have died before that, and the child has another parent.
         let parent = u32::try_from(getppid().as_raw())?;
         ensure!(parent == ring.parent.load(Relaxed), "the parent is gone");
         Ok(ring)
