@@ -91,7 +91,6 @@ fn load() -> Result<()> {
     account(broker(sources, children)?)
 }
 
-// ANCHOR: account
 /// Says what became of the messages that the broker has accepted.
 fn account(outcome: Outcome) -> Result<()> {
     let Outcome {
@@ -114,7 +113,6 @@ fn account(outcome: Outcome) -> Result<()> {
     ensure!(lost == 0, "{lost} messages are lost");
     outcome.producers
 }
-// ANCHOR_END: account
 
 // ANCHOR: broker
 struct Outcome {
@@ -383,7 +381,6 @@ fn answer_all(answer: impl Fn(&str) -> String) -> Result<()> {
 }
 // ANCHOR_END: answer_all
 
-// ANCHOR: victim
 /// Takes a message and goes wrong before it has answered.
 fn victim() -> Result<()> {
     io::stdin().lines().next();
@@ -397,5 +394,4 @@ fn victim() -> Result<()> {
     }
     Ok(())
 }
-// ANCHOR_END: victim
 // ANCHOR_END: all

@@ -29,7 +29,6 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: parent
 fn parent() -> Result<()> {
     let (reader, writer) = queue()?;
     let (mut results, results_writer) = os_pipe::pipe()?;
@@ -56,7 +55,6 @@ fn parent() -> Result<()> {
     println!("answers: {}", answers.join(" "));
     Ok(())
 }
-// ANCHOR_END: parent
 
 // ANCHOR: queue
 /// On Linux, if possible with sixteen times the usual room.
