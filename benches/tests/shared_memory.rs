@@ -199,4 +199,64 @@ mod barrier {
         let shared = new_barrier();
         assert!(!shared.wait(Duration::from_millis(1), || {}));
     }
+
+    #[test]
+    fn a_slow_action_breaks_nothing() {
+        let shared = &new_barrier();
+        let patience = Duration::from_millis(500);
+        thread::scope(|scope| {
+            let party = || {
+                let complete = shared.wait(patience, || {});
+                (complete, shared.work.load(Relaxed))
+            };
+            let waiting: Vec<_> =
+                (1..PARTIES).map(|_| scope.spawn(party)).collect();
+            while shared.arrived.load(Acquire) < PARTIES - 1 {
+                thread::yield_now();
+            }
+            let complete = shared.wait(patience, || {
+                thread::sleep(2 * patience);
+                shared.work.store(1, Relaxed);
+            });
+            assert!(complete, "to the one that acted");
+            for party in waiting {
+                assert_eq!(party.join().unwrap(), (true, 1));
+            }
+        });
+    }
+
+    #[test]
+    fn a_death_during_the_action_breaks_it() {
+        let shared = &new_barrier();
+        thread::scope(|scope| {
+            // What the watcher of a dead party does.
+            let party = || shared.wait(PATIENCE, || shared.break_for_all());
+            let parties: Vec<_> =
+                (0..PARTIES).map(|_| scope.spawn(party)).collect();
+            for party in parties {
+                assert!(!party.join().unwrap(), "it was not complete");
+            }
+        });
+    }
+
+    /// The deadline passes at about the time of the last arrival.
+    #[test]
+    fn a_round_that_is_too_late_has_no_action() {
+        for attempt in 0..super::times(3) {
+            let shared = &new_barrier();
+            let patience = Duration::from_micros(u64::from(attempt % 300));
+            let act = || {
+                shared.work.fetch_add(1, Relaxed);
+            };
+            let party = || shared.wait(patience, act);
+            thread::scope(|scope| {
+                let parties: Vec<_> =
+                    (0..PARTIES).map(|_| scope.spawn(party)).collect();
+                let complete: Vec<_> =
+                    parties.into_iter().map(|it| it.join().unwrap()).collect();
+                let acted = shared.work.load(Relaxed) == 1;
+                assert_eq!(complete, [acted; PARTIES as usize]);
+            });
+        }
+    }
 }

@@ -45,13 +45,14 @@ mod linux {
 
     // ANCHOR: shared
     const BROKEN: u32 = 1;
-    const ROUND: u32 = 2;
+    const ACTING: u32 = 2;
+    const ROUND: u32 = 4;
 
     #[repr(C)]
     struct Shared {
         /// How many have arrived in this round.
         arrived: AtomicU32,
-        /// Grows by `ROUND` with each complete round; the lowest bit: broken.
+        /// The complete rounds in steps of `ROUND`, and the two marks.
         phase: AtomicU32,
         /// What the processes work on, to see that the barrier holds.
         work: AtomicU32,
@@ -63,36 +64,49 @@ mod linux {
         /// True once all have arrived, false if the barrier is broken.
         fn wait(&self, patience: Duration, action: impl FnOnce()) -> bool {
             let deadline = Instant::now() + patience;
-            let phase = self.phase.load(Acquire);
-            if phase & BROKEN != 0 {
+            let open = self.phase.load(Acquire);
+            if open & BROKEN != 0 {
                 return false;
             }
-            if self.arrived.fetch_add(1, AcqRel) + 1 == PARTIES {
+            let last = self.arrived.fetch_add(1, AcqRel) + 1 == PARTIES;
+            // Fails if the round was broken meanwhile: then no action runs.
+            if last && self.change(open, open | ACTING) {
                 self.arrived.store(0, Relaxed);
                 action();
-                self.settle(phase, phase.wrapping_add(ROUND));
+                self.settle(open | ACTING, open.wrapping_add(ROUND));
             }
             // The others may arrive in a moment: that saves falling asleep.
             thread::yield_now();
-            while self.phase.load(Acquire) == phase {
+            loop {
+                let phase = self.phase.load(Acquire);
+                if phase & !(ACTING | BROKEN) != open {
+                    return true;
+                }
+                if phase & BROKEN != 0 {
+                    return false;
+                }
+                // No deadline cuts the action short.
+                let deadline = (phase == open).then_some(deadline);
                 if !self.sleep(phase, deadline) {
-                    self.settle(phase, phase | BROKEN);
+                    self.settle(open, open | BROKEN);
                 }
             }
-            self.phase.load(Acquire) & !BROKEN != phase
         }
     }
     // ANCHOR_END: wait
 
     // ANCHOR: settle
     impl Shared {
-        /// Ends a round in one way or the other; the first to do so wins.
-        fn settle(&self, from: u32, to: u32) {
-            if self
-                .phase
+        /// Writes `to` if the phase is still `from`. True if it was.
+        fn change(&self, from: u32, to: u32) -> bool {
+            self.phase
                 .compare_exchange(from, to, AcqRel, Acquire)
                 .is_ok()
-            {
+        }
+
+        /// Ends a round, complete or broken; the first to do so wins.
+        fn settle(&self, from: u32, to: u32) {
+            if self.change(from, to) {
                 self.wake();
             }
         }
@@ -106,15 +120,17 @@ mod linux {
 
     // ANCHOR: futex
     impl Shared {
-        /// Sleeps while `phase` is the current one. False at the deadline.
-        fn sleep(&self, phase: u32, deadline: Instant) -> bool {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(left) = left.try_into() else {
+        /// Sleeps while the phase is this one. False at the deadline.
+        fn sleep(&self, phase: u32, deadline: Option<Instant>) -> bool {
+            let left = deadline
+                .map(|it| it.saturating_duration_since(Instant::now()))
+                .map(futex::Timespec::try_from);
+            let Ok(left) = left.transpose() else {
                 return false;
             };
             let shared = futex::Flags::empty();
             // Anything but the deadline makes the caller look again.
-            futex::wait(&self.phase, shared, phase, Some(&left))
+            futex::wait(&self.phase, shared, phase, left.as_ref())
                 != Err(Errno::TIMEDOUT)
         }
 
