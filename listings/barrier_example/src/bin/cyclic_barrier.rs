@@ -40,7 +40,10 @@ fn parent() -> Result<()> {
         let action = || println!("all have arrived for round {number}");
         match round(&mut parties, patience, action)? {
             Round::Complete => println!("round {number} is complete"),
-            Round::Broken(why) => println!("round {number} is broken: {why}"),
+            Round::Broken(why) => {
+                println!("round {number} is broken: {why}");
+                break;
+            }
         }
     }
     for (role, party) in roles.iter().zip(&mut parties) {
@@ -80,6 +83,7 @@ enum Round {
     Broken(&'static str),
 }
 
+/// After a broken round there must not be another.
 fn round(
     parties: &mut [Party],
     patience: Duration,
@@ -135,7 +139,8 @@ fn next_event(
         None => PollTimeout::NONE,
         Some(instant) => {
             let left = instant.saturating_duration_since(Instant::now());
-            PollTimeout::try_from(left)?
+            // Rounded up: it must not fire before the deadline.
+            PollTimeout::try_from(left.as_millis() + 1)?
         }
     };
     // With some luck, several arrive now, and one look finds them all.
