@@ -14,6 +14,7 @@ const ABORT: u8 = b'x';
 const GO: u8 = b'g';
 const BROKEN: u8 = b'b';
 const HEARD_BROKEN: i32 = 2;
+const HEARD_TOO_EARLY: i32 = 3;
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -28,6 +29,10 @@ fn main() -> Result<()> {
 
 fn check(ends: &[ExitStatus]) -> Result<()> {
     for end in ends {
+        ensure!(
+            end.code() != Some(HEARD_TOO_EARLY),
+            "not solved yet: the barrier broke before the abort"
+        );
         ensure!(
             end.code() == Some(HEARD_BROKEN),
             "not solved yet: a party went on after the abort: {end}"
@@ -51,12 +56,12 @@ fn all_arrived(parties: &mut [UnixStream]) -> bool {
 fn party(word: u8) -> Result<()> {
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
     let mut coordinator = UnixStream::from(stdin);
-    for word in [ARRIVED, word] {
+    for (word, end) in [(ARRIVED, HEARD_TOO_EARLY), (word, HEARD_BROKEN)] {
         coordinator.write_all(&[word]).context("cannot arrive")?;
         let mut answer = [0];
         coordinator.read_exact(&mut answer).context("no answer")?;
         if answer == [BROKEN] {
-            process::exit(HEARD_BROKEN);
+            process::exit(end);
         }
     }
     Ok(())
