@@ -119,8 +119,7 @@ mod futex {
 
     use super::{PARTIES, PATIENCE, WARM_UP};
 
-    listing!("futex_barrier/shared");
-    listing!("futex_barrier/wait");
+    listing!("futex_barrier/barrier");
     listing!("futex_barrier/settle");
     listing!("futex_barrier/futex");
     listing!("futex_barrier/map");

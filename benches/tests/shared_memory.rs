@@ -141,8 +141,7 @@ mod barrier {
         };
     }
 
-    listing!("shared");
-    listing!("wait");
+    listing!("barrier");
     listing!("settle");
     listing!("futex");
 

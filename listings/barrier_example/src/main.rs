@@ -25,7 +25,6 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: work
 fn work(mut wait: impl FnMut() -> Result<()>) -> Result<()> {
     let number = env::args().nth(2).context("missing the party's number")?;
     for step in 1..=STEPS {
@@ -34,9 +33,7 @@ fn work(mut wait: impl FnMut() -> Result<()>) -> Result<()> {
     }
     Ok(())
 }
-// ANCHOR_END: work
 
-// ANCHOR: party
 fn party() -> Result<()> {
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
     let mut coordinator = UnixStream::from(stdin);
@@ -52,9 +49,7 @@ fn party() -> Result<()> {
         Ok(())
     })
 }
-// ANCHOR_END: party
 
-// ANCHOR: parent
 fn parent() -> Result<()> {
     println!("without a barrier:");
     let (children, _) = start("loner")?;
@@ -62,6 +57,7 @@ fn parent() -> Result<()> {
 
     println!("with a barrier:");
     let (children, mut parties) = start("party")?;
+    // ANCHOR: rounds
     for step in 1..=STEPS {
         let whole = arrived(&mut parties);
         if whole {
@@ -76,9 +72,9 @@ fn parent() -> Result<()> {
             break;
         }
     }
+    // ANCHOR_END: rounds
     join(children)
 }
-// ANCHOR_END: parent
 
 // ANCHOR: arrived
 /// Waits until every party has arrived. False if one of them never will.
@@ -87,7 +83,6 @@ fn arrived(parties: &mut [UnixStream]) -> bool {
 }
 // ANCHOR_END: arrived
 
-// ANCHOR: start
 fn start(role: &str) -> Result<(Vec<Child>, Vec<UnixStream>)> {
     let mut children = Vec::new();
     let mut parties = Vec::new();
@@ -103,9 +98,7 @@ fn start(role: &str) -> Result<(Vec<Child>, Vec<UnixStream>)> {
     }
     Ok((children, parties))
 }
-// ANCHOR_END: start
 
-// ANCHOR: join
 fn join(mut children: Vec<Child>) -> Result<()> {
     let ends = children.iter_mut().map(Child::wait);
     let ends: Vec<ExitStatus> = ends.collect::<io::Result<_>>()?;
@@ -113,5 +106,4 @@ fn join(mut children: Vec<Child>) -> Result<()> {
     ensure!(all_well, "the parties ended with {ends:?}");
     Ok(())
 }
-// ANCHOR_END: join
 // ANCHOR_END: all

@@ -89,14 +89,12 @@ fn next_event(parties: &mut [UnixStream]) -> Result<Option<usize>> {
 }
 // ANCHOR_END: next_event
 
-// ANCHOR: tell
 fn tell(parties: &mut [UnixStream], answer: u8) {
     for party in parties {
         // A party that has ended cannot be told, and need not be.
         let _ = party.write_all(&[answer]);
     }
 }
-// ANCHOR_END: tell
 
 // ANCHOR: party
 fn party(rounds: usize) -> Result<()> {

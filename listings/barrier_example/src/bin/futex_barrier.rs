@@ -43,7 +43,7 @@ mod linux {
         }
     }
 
-    // ANCHOR: shared
+    // ANCHOR: barrier
     const BROKEN: u32 = 1;
     const ACTING: u32 = 2;
     const ROUND: u32 = 4;
@@ -57,9 +57,7 @@ mod linux {
         /// What the processes work on, to see that the barrier holds.
         work: AtomicU32,
     }
-    // ANCHOR_END: shared
 
-    // ANCHOR: wait
     impl Shared {
         /// True once all have arrived, false if the barrier is broken.
         fn wait(&self, patience: Duration, action: impl FnOnce()) -> bool {
@@ -93,7 +91,7 @@ mod linux {
             }
         }
     }
-    // ANCHOR_END: wait
+    // ANCHOR_END: barrier
 
     // ANCHOR: settle
     impl Shared {
