@@ -173,15 +173,15 @@ fn prompt() -> Result<()> {
 
 fn late() -> Result<()> {
     let mut coordinator = coordinator()?;
-    wait(&mut coordinator)?;
-    wait(&mut coordinator)?;
-    // Its third round's work takes until the others have given up.
-    let answers = coordinator.answers.as_fd();
-    poll(
-        &mut [PollFd::new(answers, PollFlags::POLLIN)],
-        PollTimeout::NONE,
-    )?;
-    while wait(&mut coordinator)? {}
+    if wait(&mut coordinator)? && wait(&mut coordinator)? {
+        // Its third round's work takes until the others have given up.
+        let answers = coordinator.answers.as_fd();
+        poll(
+            &mut [PollFd::new(answers, PollFlags::POLLIN)],
+            PollTimeout::NONE,
+        )?;
+        while wait(&mut coordinator)? {}
+    }
     process::exit(HEARD_BROKEN);
 }
 // ANCHOR_END: late
