@@ -14,7 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::report::{Contestant, Row, python, times_faster};
 
 mod buffered {
-    use std::io::{BufRead, Write};
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::thread;
 
     use anyhow::{Context, Result, ensure};
 
@@ -29,28 +30,22 @@ mod buffered {
         write_frame(buffer, message)
     }
 
-    pub fn read(pipe: &mut impl BufRead, to: &mut Vec<u8>) -> Result<bool> {
+    pub fn read(
+        pipe: &mut BufReader<impl Read>,
+        to: &mut Vec<u8>,
+    ) -> Result<bool> {
         read_frame(pipe, to)
     }
 }
 
 mod at_once {
-    use std::io::{BufReader, Read, Write};
-    use std::thread;
+    use std::io::Write;
 
-    use anyhow::{Context, Result, bail, ensure};
+    use anyhow::{Context, Result, ensure};
 
     include!(concat!(
         env!("OUT_DIR"),
         "/communicating_with_pipes/framed_messages/write.rs"
-    ));
-    include!(concat!(
-        env!("OUT_DIR"),
-        "/communicating_with_pipes/framed_messages/read.rs"
-    ));
-    include!(concat!(
-        env!("OUT_DIR"),
-        "/communicating_with_pipes/framed_messages/next.rs"
     ));
 
     pub fn send_all(
@@ -62,10 +57,6 @@ mod at_once {
             frames.write(message.as_ref())?;
         }
         Ok(())
-    }
-
-    pub fn read(pipe: &mut BufReader<impl Read>) -> Result<Option<Vec<u8>>> {
-        next_frame(pipe)
     }
 }
 
@@ -201,18 +192,11 @@ pub fn play(role: &str, args: &[String]) -> Result<()> {
     let mut seen = Seen::default();
     let mut message = Vec::new();
     match role {
-        "buffered" => {
+        "buffered" | "at_once" => {
             let capacity = buffered::BUFFER_SIZE;
             let mut input = BufReader::with_capacity(capacity, input);
             println!("ready");
             while buffered::read(&mut input, &mut message)? {
-                seen.check(&message, size)?;
-            }
-        }
-        "at_once" => {
-            let mut input = BufReader::new(input);
-            println!("ready");
-            while let Some(message) = at_once::read(&mut input)? {
                 seen.check(&message, size)?;
             }
         }

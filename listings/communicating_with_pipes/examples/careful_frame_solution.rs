@@ -2,7 +2,7 @@
 //! Solution: read a frame so that nothing broken passes for a message.
 
 use std::env;
-use std::io::{Read, Write};
+use std::io::{self, Read};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -33,28 +33,42 @@ fn read_frame(pipe: &mut impl Read) -> Result<Vec<u8>> {
 // ANCHOR_END: exercise
 
 fn check() -> Result<()> {
-    let whole = receive(b"\0\0\0\x05hello").context("not solved yet")?;
-    ensure!(whole == b"hello", "not solved yet: the frame was {whole:?}");
-    let empty = receive(b"\0\0\0\0").context("not solved yet")?;
-    ensure!(empty.is_empty(), "not solved yet: the frame was {empty:?}");
+    let mut frames = Trickle(b"\0\0\0\x05hello\0\0\0\0");
+    for expected in [&b"hello"[..], b""] {
+        let frame = read_frame(&mut frames).context("not solved yet")?;
+        ensure!(frame == expected, "not solved yet: the frame was {frame:?}");
+    }
     for broken in [&b""[..], b"\0\0", b"\0\0\0\x05hel"] {
-        let refused = receive(broken).is_err();
+        let refused = read_frame(&mut Trickle(broken)).is_err();
         let shown = broken.escape_ascii();
         ensure!(refused, "not solved yet: \"{shown}\" passed for a frame");
     }
 
-    let mut long = (MAX_FRAME + 1).to_be_bytes().to_vec();
-    long.resize(4 + MAX_FRAME as usize + 1, b'x');
-    let refused = read_frame(&mut long.as_slice()).is_err();
+    let mut longest = MAX_FRAME.to_be_bytes().to_vec();
+    longest.resize(4 + MAX_FRAME as usize, b'x');
+    let frame = read_frame(&mut Trickle(&longest)).context("not solved yet")?;
+    ensure!(
+        frame == longest[4..],
+        "not solved yet: not the longest frame"
+    );
+
+    let longer = [&(MAX_FRAME + 1).to_be_bytes()[..], b"unread"].concat();
+    let mut pipe = Trickle(&longer);
+    let refused = read_frame(&mut pipe).is_err();
     ensure!(refused, "not solved yet: a frame over the limit passed");
+    let unread = pipe.0 == b"unread";
+    ensure!(unread, "not solved yet: more than the length was read");
     println!("solved: only whole frames within the limit pass");
     Ok(())
 }
 
-fn receive(bytes: &[u8]) -> Result<Vec<u8>> {
-    let (mut reader, mut writer) = os_pipe::pipe()?;
-    writer.write_all(bytes)?;
-    drop(writer);
-    read_frame(&mut reader)
+/// Gives one byte at a time: a pipe may give less than it is asked for.
+struct Trickle<'a>(&'a [u8]);
+
+impl Read for Trickle<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(1);
+        self.0.read(&mut buffer[..length])
+    }
 }
 // ANCHOR_END: all

@@ -57,7 +57,27 @@ fn parent() -> Result<()> {
         status.success(),
         "not solved yet: numbers ended with {status}"
     );
+
+    let all = Command::new(&program).arg("numbers").output()?;
+    let lines = all.stdout.split(|&byte| byte == b'\n').count() - 1;
+    ensure!(lines == 100_000, "not solved yet: {lines} numbers in all");
+    #[cfg(target_os = "linux")]
+    refuse_to_write(&program)?;
     println!("solved: 1, 2, 3, and both processes ended well");
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn refuse_to_write(program: &std::path::Path) -> Result<()> {
+    // This device answers each write as a full disk would.
+    let disk = std::fs::File::options().write(true).open("/dev/full")?;
+    let status = Command::new(program)
+        .arg("numbers")
+        .stdout(disk)
+        .stderr(Stdio::null())
+        .status()?;
+    let reported = !status.success();
+    ensure!(reported, "not solved yet: a full disk goes unnoticed");
     Ok(())
 }
 // ANCHOR_END: all

@@ -3,10 +3,12 @@
 
 use std::env;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use os_pipe::PipeWriter;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use os_pipe::{PipeReader, PipeWriter};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -37,15 +39,24 @@ fn parent() -> Result<()> {
 
     let mut words = Some(words);
     send_words(&mut words)?;
-    let closed = words.is_none();
-    drop(words);
+    let answered = words.is_none() && comes(&answer)?;
+    if !answered {
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    ensure!(answered, "not solved yet: the child waits for more words");
+    ensure!(status.success(), "the child failed");
     let mut text = String::new();
     answer.read_to_string(&mut text)?;
-    ensure!(child.wait()?.success(), "the child failed");
-    ensure!(closed, "not solved yet: the child waits for more words");
     ensure!(text == "3\n", "not solved yet: the child said {text:?}");
     println!("solved: the child counted 3 words");
     Ok(())
+}
+
+/// Waits for the answer, but no longer than ten seconds.
+fn comes(answer: &PipeReader) -> Result<bool> {
+    let mut pipes = [PollFd::new(answer.as_fd(), PollFlags::POLLIN)];
+    Ok(poll(&mut pipes, PollTimeout::from(10_000_u16))? > 0)
 }
 
 fn count() -> Result<()> {

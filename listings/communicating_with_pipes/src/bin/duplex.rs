@@ -28,8 +28,10 @@ fn parent() -> Result<()> {
         .context("cannot start the child")?;
 
     let outcome = talk(ours);
-    ensure!(child.wait()?.success(), "the child failed");
-    outcome
+    let status = child.wait()?;
+    outcome?;
+    ensure!(status.success(), "the child failed");
+    Ok(())
 }
 
 fn talk(ours: UnixStream) -> Result<()> {

@@ -4,7 +4,6 @@
 use std::env;
 use std::io::{BufReader, Read, Write};
 use std::process::Command;
-use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use os_pipe::{PipeReader, PipeWriter};
@@ -52,27 +51,12 @@ fn exchange(requests: PipeWriter, answers: PipeReader) -> Result<()> {
 fn echo() -> Result<()> {
     let mut input = BufReader::new(os_pipe::dup_stdin()?);
     let mut output = FrameWriter::new(os_pipe::dup_stdout()?);
-    while let Some(message) = next_frame(&mut input)? {
+    while let Some(message) = read_frame(&mut input)? {
         output.write(&message)?;
     }
     Ok(())
 }
 // ANCHOR_END: echo
-
-// ANCHOR: next
-const TURNS: usize = 8;
-
-/// Gives way before it sleeps: several frames may then be there at once, and
-/// the writer has woken nobody.
-fn next_frame(pipe: &mut BufReader<impl Read>) -> Result<Option<Vec<u8>>> {
-    if pipe.buffer().is_empty() {
-        for _ in 0..TURNS {
-            thread::yield_now();
-        }
-    }
-    read_frame(pipe)
-}
-// ANCHOR_END: next
 
 // ANCHOR: write
 const MAX_FRAME: usize = 1024 * 1024;

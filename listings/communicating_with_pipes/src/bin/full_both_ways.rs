@@ -3,12 +3,13 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, Command};
 use std::{env, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use os_pipe::{PipeReader, PipeWriter};
 
 const DATA: &[u8] = &[b'x'; 1024 * 1024];
 
@@ -26,34 +27,43 @@ fn parent() -> Result<()> {
 }
 
 fn stuck() -> Result<()> {
-    let (mut child, mut input, mut output) = start_echo()?;
+    let (input_reader, mut input) = os_pipe::pipe()?;
+    let (mut output, output_writer) = os_pipe::pipe()?;
+    // Nothing is written to this copy: it tells when the pipe is full.
+    let childs_end = output_writer.try_clone()?;
+    let mut child = start_echo(input_reader, output_writer)?;
     // ANCHOR: stuck
     // A blocking write would wait here for ever. This one can notice it.
     fcntl(&input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let mut sent = 0;
-    while sent < DATA.len() {
+    while has_room(&input, 20)? || has_room(&childs_end, 0)? {
         match input.write(&DATA[sent..]) {
             Ok(bytes) => sent += bytes,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let end = PollFd::new(input.as_fd(), PollFlags::POLLOUT);
-                if poll(&mut [end], PollTimeout::from(20_u8))? == 0 {
-                    break;
-                }
-            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error.into()),
         }
+        // The child holds a buffer of a few kilobytes, and that is no way out.
+        assert!(sent < DATA.len() / 2, "the child takes everything");
     }
-    assert!(sent < DATA.len(), "the child took everything");
     // ANCHOR_END: stuck
-    drop(input);
+    drop((input, childs_end));
     assert_eq!(output.read_to_end(&mut Vec::new())?, sent);
     ensure!(child.wait()?.success(), "the child failed");
-    println!("no reader: stuck before the end");
+    println!("no reader: both pipes are full before the end");
     Ok(())
 }
 
+/// Waits until a write to the pipe would not wait, but not much longer than
+/// the time: then the pipe is full.
+fn has_room(pipe: &PipeWriter, milliseconds: u8) -> Result<bool> {
+    let mut pipes = [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)];
+    Ok(poll(&mut pipes, PollTimeout::from(milliseconds))? > 0)
+}
+
 fn cured() -> Result<()> {
-    let (mut child, mut input, mut output) = start_echo()?;
+    let (input_reader, mut input) = os_pipe::pipe()?;
+    let (mut output, output_writer) = os_pipe::pipe()?;
+    let mut child = start_echo(input_reader, output_writer)?;
     // ANCHOR: cured
     // The closure owns the input and closes it when everything is written.
     let writer = thread::spawn(move || input.write_all(DATA));
@@ -67,16 +77,13 @@ fn cured() -> Result<()> {
     Ok(())
 }
 
-fn start_echo() -> Result<(Child, ChildStdin, ChildStdout)> {
-    let mut child = Command::new(env::current_exe()?)
+fn start_echo(input: PipeReader, output: PipeWriter) -> Result<Child> {
+    Command::new(env::current_exe()?)
         .arg("echo")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdin(input)
+        .stdout(output)
         .spawn()
-        .context("cannot start the child")?;
-    let input = child.stdin.take().context("the child has no input")?;
-    let output = child.stdout.take().context("the child has no output")?;
-    Ok((child, input, output))
+        .context("cannot start the child")
 }
 
 fn echo() -> Result<()> {

@@ -28,8 +28,10 @@ fn parent() -> Result<()> {
         .context("cannot start the child")?;
 
     let sent = send_pictures(ours);
-    ensure!(child.wait()?.success(), "the child failed");
-    sent
+    let status = child.wait()?;
+    sent?;
+    ensure!(status.success(), "the child failed");
+    Ok(())
 }
 
 fn send_pictures(mut socket: UnixStream) -> Result<()> {

@@ -33,7 +33,7 @@ fn parent() -> Result<()> {
 
     let mut sum = String::new();
     result.read_to_string(&mut sum)?;
-    print!("sum of the squares of 1 to 1000: {sum}");
+    print!("sum of the squares of 1 to 100,000: {sum}");
     let mut failed = false;
     for (role, mut child) in children {
         let status = child.wait()?;
@@ -63,7 +63,7 @@ fn start(
 // ANCHOR: stages
 fn count() -> Result<()> {
     let mut output = BufWriter::new(io::stdout().lock());
-    for number in 1..=1000 {
+    for number in 1..=100_000_u64 {
         writeln!(output, "{number}")?;
     }
     output.flush().context("cannot write the numbers")

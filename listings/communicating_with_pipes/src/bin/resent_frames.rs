@@ -93,19 +93,21 @@ fn ask(
     let mut input = child.stdin.take().context("the child has no input")?;
     let output = child.stdout.take().context("the child has no output")?;
     let mut output = BufReader::new(output);
-    // An error means that the child is gone. What it has answered before is
-    // still in the other pipe, and after that comes the end of the file.
-    let mut send = |request: u32| {
-        let _ = write_frame(&mut input, &request.to_be_bytes());
+    let mut send = |request: u32| -> Result<()> {
+        let frame = frame(&request.to_be_bytes())?;
+        // An error means that the child is gone. What it has answered before
+        // is still in the other pipe, and after that comes the end of file.
+        let _ = input.write_all(&frame);
+        Ok(())
     };
-    unanswered.iter().copied().for_each(&mut send);
+    unanswered.iter().copied().try_for_each(&mut send)?;
     loop {
         while unanswered.len() < WINDOW {
             let Some(request) = requests.next() else {
                 break;
             };
             unanswered.push_back(request);
-            send(request);
+            send(request)?;
         }
         let Some(&request) = unanswered.front() else {
             return Ok(());
@@ -141,24 +143,25 @@ fn worker(bears: u32) -> Result<()> {
         let request = <[u8; 4]>::try_from(request.as_slice())
             .context("expected a number of 4 bytes")?;
         let number = u64::from(u32::from_be_bytes(request));
-        write_frame(&mut output, &(number * number).to_be_bytes())?;
+        let answer = frame(&(number * number).to_be_bytes())?;
+        output.write_all(&answer).context("cannot answer")?;
         done += 1;
     }
     Ok(())
 }
 // ANCHOR_END: worker
 
-fn write_frame(pipe: &mut impl Write, message: &[u8]) -> Result<()> {
+/// A message with its length before it, to go out in one write.
+fn frame(message: &[u8]) -> Result<Vec<u8>> {
     let length = message.len();
     ensure!(
         length <= MAX_FRAME,
         "{length} bytes do not fit into a frame"
     );
-    // Length and message go out in one write: that halves the system calls.
     let mut frame = Vec::with_capacity(4 + length);
     frame.extend(u32::try_from(length)?.to_be_bytes());
     frame.extend(message);
-    pipe.write_all(&frame).context("cannot write a frame")
+    Ok(frame)
 }
 
 /// Reads one frame, or `None` if the pipe ends where a frame would begin.

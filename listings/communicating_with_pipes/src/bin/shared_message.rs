@@ -53,7 +53,7 @@ mod linux {
         }
 
         fn map(memory: &File) -> Result<Slots> {
-            // A file that is or becomes too short has no pages to give.
+            // Beyond the end of the file there is no memory to touch.
             let seals = fcntl(memory, FcntlArg::F_GET_SEALS)?;
             let seals = SealFlag::from_bits_truncate(seals);
             let size = SLOTS * MESSAGE;
@@ -146,8 +146,10 @@ mod linux {
             picture.fill(brightness);
         });
         drop(ours);
-        ensure!(child.wait()?.success(), "the child failed");
-        sent
+        let status = child.wait()?;
+        sent?;
+        ensure!(status.success(), "the child failed");
+        Ok(())
     }
 
     fn child() -> Result<()> {
