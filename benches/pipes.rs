@@ -61,32 +61,21 @@ mod at_once {
 }
 
 mod large {
-    use std::io::{BufRead, Write};
     use std::os::unix::net::UnixStream;
 
-    use anyhow::{Context, Result, ensure};
+    use anyhow::{Context, Result};
     use nix::sys::socket::{setsockopt, sockopt::SndBuf};
+
+    // The frames are those of buffered_frames.
+    const MAX_FRAME: usize = super::MIB;
 
     include!(concat!(
         env!("OUT_DIR"),
         "/communicating_with_pipes/large_frames/pair.rs"
     ));
 
-    include!(concat!(
-        env!("OUT_DIR"),
-        "/communicating_with_pipes/large_frames/frames.rs"
-    ));
-
     pub fn pair() -> Result<(UnixStream, UnixStream)> {
         large_pair()
-    }
-
-    pub fn write(socket: &mut impl Write, message: &[u8]) -> Result<()> {
-        write_frame(socket, message)
-    }
-
-    pub fn read(input: &mut impl BufRead, to: &mut Vec<u8>) -> Result<bool> {
-        read_frame(input, to)
     }
 }
 
@@ -203,7 +192,7 @@ pub fn play(role: &str, args: &[String]) -> Result<()> {
         "large" => {
             let mut input = BufReader::new(input);
             println!("ready");
-            while large::read(&mut input, &mut message)? {
+            while buffered::read(&mut input, &mut message)? {
                 seen.check(&message, size)?;
             }
         }
@@ -269,7 +258,7 @@ fn frames(role: &str, size: usize, count: u64) -> Result<Duration> {
             began = Instant::now();
             for number in 0..count {
                 stamp(&mut message, number);
-                large::write(&mut ours, &message)?;
+                buffered::write(&mut ours, &message)?;
             }
             ours.shutdown(Shutdown::Write)?;
         }

@@ -22,7 +22,6 @@ fn parent() -> Result<()> {
     let (answers, answers_writer) = os_pipe::pipe()?;
     // ANCHOR_END: pipes
 
-    // ANCHOR: spawn
     let mut command = Command::new(env::current_exe()?);
     command
         .arg("child")
@@ -31,7 +30,6 @@ fn parent() -> Result<()> {
     let mut child = command.spawn().context("cannot start the child")?;
     // The command holds the child's two ends and would keep them open.
     drop(command);
-    // ANCHOR_END: spawn
 
     // ANCHOR: wait
     // Whatever went wrong: without its pipes the child ends.
@@ -48,10 +46,8 @@ fn talk(mut words: PipeWriter, answers: PipeReader) -> Result<()> {
         writeln!(words, "{word}").context("cannot send a word")?;
         println!("sent {word:?}, received {:?}", receive(&mut answers)?);
     }
-    // ANCHOR: close
     drop(words);
     println!("closed the pipe, received {:?}", receive(&mut answers)?);
-    // ANCHOR_END: close
     Ok(())
 }
 // ANCHOR_END: talk

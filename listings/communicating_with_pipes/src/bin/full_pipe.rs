@@ -17,19 +17,18 @@ fn main() -> Result<()> {
 
 // ANCHOR: proof
 fn prove() -> Result<()> {
-    let (taken, capacity) = fill(1024)?;
-    assert_eq!(taken, capacity);
-    println!("writes of 1024 bytes: {taken} of {capacity}");
-    let (taken, capacity) = fill(1000)?;
-    assert!(taken <= capacity);
-    println!("writes of 1000 bytes: {taken} of {capacity}");
+    let (filled, capacity) = fill(1024)?;
+    let (with_gaps, _) = fill(1000)?;
+    assert_eq!(filled, capacity);
+    assert!(with_gaps <= capacity);
+    println!("room for {capacity} bytes, 1024 at a time: {filled} taken");
+    println!("room for {capacity} bytes, 1000 at a time: {with_gaps} taken");
     Ok(())
 }
 
 /// How many bytes a pipe takes by such writes, and how many it promises.
 fn fill(size: usize) -> Result<(usize, usize)> {
     let (_reader, mut writer) = os_pipe::pipe()?;
-    // A full pipe shall be an error here, not a wait.
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let mut taken = 0;
     loop {

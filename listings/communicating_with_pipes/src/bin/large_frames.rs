@@ -1,11 +1,11 @@
 // ANCHOR: all
 //! Sends large messages over a socket pair, each in the memory of the last.
 
-use std::env;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::{env, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::socket::{setsockopt, sockopt::SndBuf};
@@ -66,8 +66,8 @@ fn large_pair() -> Result<(UnixStream, UnixStream)> {
 }
 // ANCHOR_END: pair
 
-// ANCHOR: frames
 const MAX_FRAME: usize = 1024 * 1024;
+const TURNS: usize = 8;
 
 /// Two writes: next to a large message, the small one costs nothing, and
 /// joining them would copy the message.
@@ -82,14 +82,22 @@ fn write_frame(socket: &mut impl Write, message: &[u8]) -> Result<()> {
     socket.write_all(message).context("cannot write a message")
 }
 
-/// Reads a frame into `message`, or returns false at the end.
-fn read_frame(input: &mut impl BufRead, message: &mut Vec<u8>) -> Result<bool> {
-    if input.fill_buf().context("cannot read")?.is_empty() {
+/// Reads a frame into `message`, or returns false at the end of the pipe.
+fn read_frame(
+    pipe: &mut BufReader<impl Read>,
+    message: &mut Vec<u8>,
+) -> Result<bool> {
+    if pipe.buffer().is_empty() {
+        // Several frames may be there afterwards, and nobody was woken.
+        for _ in 0..TURNS {
+            thread::yield_now();
+        }
+    }
+    if pipe.fill_buf().context("cannot read")?.is_empty() {
         return Ok(false);
     }
     let mut header = [0; 4];
-    input
-        .read_exact(&mut header)
+    pipe.read_exact(&mut header)
         .context("expected a length of 4 bytes")?;
     let length = u32::from_be_bytes(header) as usize;
     ensure!(
@@ -97,10 +105,8 @@ fn read_frame(input: &mut impl BufRead, message: &mut Vec<u8>) -> Result<bool> {
         "expected a frame of at most {MAX_FRAME} bytes, not of {length}"
     );
     message.resize(length, 0);
-    input
-        .read_exact(message)
+    pipe.read_exact(message)
         .with_context(|| format!("expected a frame of {length} bytes"))?;
     Ok(true)
 }
-// ANCHOR_END: frames
 // ANCHOR_END: all
