@@ -1,11 +1,13 @@
 // ANCHOR: all
 //! Exercise: allow one worker at a time, also after a crash.
 
-use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{env, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -43,6 +45,8 @@ fn check() -> Result<()> {
     first.wait()?;
     drop(second.stdin.take());
     second.wait()?;
+    // By now the number of the first may be that of another process.
+    fs::write(&path, process::id().to_string())?;
     let (mut third, third_runs) = start_worker(&path)?;
     drop(third.stdin.take());
     third.wait()?;
@@ -63,8 +67,17 @@ fn start_worker(path: &Path) -> Result<(Child, bool)> {
         .spawn()
         .context("cannot start the worker")?;
     let output = worker.stdout.take().context("the worker has no output")?;
-    let mut line = String::new();
-    BufReader::new(output).read_line(&mut line)?;
+    let (sender, said) = mpsc::channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        let _ = BufReader::new(output).read_line(&mut line);
+        sender.send(line)
+    });
+    let Ok(line) = said.recv_timeout(Duration::from_secs(5)) else {
+        worker.kill()?;
+        worker.wait()?;
+        bail!("not solved yet: a worker neither runs nor gives up");
+    };
     Ok((worker, line == "running\n"))
 }
 

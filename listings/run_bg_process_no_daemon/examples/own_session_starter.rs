@@ -2,7 +2,7 @@
 //! Exercise: start a worker in a session of its own.
 
 use std::env;
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,6 +22,7 @@ fn start_worker() -> Result<Child> {
     Command::new(env::current_exe()?)
         .arg("worker")
         .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .context("cannot start the worker")
 }
@@ -29,6 +30,11 @@ fn start_worker() -> Result<Child> {
 
 fn check() -> Result<()> {
     let mut worker = start_worker()?;
+    // Once it has said so, the worker is what it is going to be.
+    let output = worker.stdout.take().context("the worker has no output")?;
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line)?;
+    ensure!(line == "ready\n", "the worker said {line:?}, not \"ready\"");
     let pid = Pid::from_raw(worker.id().try_into()?);
     let session = getsid(Some(pid))?;
     drop(worker.stdin.take());
@@ -42,6 +48,7 @@ fn check() -> Result<()> {
 }
 
 fn worker() -> Result<()> {
+    println!("ready");
     io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{self, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::poll::{PollFd, PollFlags, poll};
@@ -27,21 +28,21 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: main_program
 fn main_program(socket: &str) -> Result<()> {
     let mut worker = Command::new(env::current_exe()?);
     worker.args(["worker", socket]);
+    // ANCHOR: ties
     worker.stdin(Stdio::null());
     worker.stdout(Stdio::null());
     worker.stderr(Stdio::null());
     // SAFETY: between fork and exec only the system call setsid runs.
     unsafe { worker.pre_exec(|| Ok(setsid().map(drop)?)) };
+    // ANCHOR_END: ties
     // Nobody waits for the worker here: it outlives this program.
     drop(worker.spawn().context("cannot start the worker")?);
     println!("main: started a worker");
     Ok(())
 }
-// ANCHOR_END: main_program
 
 // ANCHOR: worker
 fn worker(socket: &str) -> Result<()> {
@@ -67,16 +68,13 @@ fn observer() -> Result<()> {
     let listener = UnixListener::bind(&socket)
         .with_context(|| format!("cannot bind {}", socket.display()))?;
 
-    // ANCHOR: main_ends
     let main = Command::new(env::current_exe()?)
         .arg("main")
         .arg(&socket)
         .status()
         .context("cannot run main")?;
     println!("main: ended, {main}");
-    // ANCHOR_END: main_ends
 
-    // ANCHOR: ask
     let worker = accept(&listener)?;
     writeln!(&worker, "who is your parent?")?;
     let mut answer = String::new();
@@ -84,9 +82,7 @@ fn observer() -> Result<()> {
     println!("worker: alive: {}", !answer.is_empty());
     let adopted = answer.trim() == process::id().to_string();
     println!("worker: adopted by the observer: {adopted}");
-    // ANCHOR_END: ask
 
-    // ANCHOR: stop
     // The worker asks no more than that: when we hang up, it ends.
     drop(worker);
     if adopted {
@@ -96,17 +92,18 @@ fn observer() -> Result<()> {
         };
         println!("worker: ended, exit status: {code}");
     }
-    // ANCHOR_END: stop
     Ok(())
 }
 
 // ANCHOR: accept
-/// Waits for a worker that may have died on its way here: not for ever.
+/// The worker may die on its way here, or say nothing: no wait is endless.
 fn accept(listener: &UnixListener) -> Result<UnixStream> {
     let mut caller = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
     let callers = poll(&mut caller, 10_000_u16)?;
     ensure!(callers == 1, "the worker did not call within 10 s");
-    Ok(listener.accept()?.0)
+    let worker = listener.accept()?.0;
+    worker.set_read_timeout(Some(Duration::from_secs(10)))?;
+    Ok(worker)
 }
 // ANCHOR_END: accept
 // ANCHOR_END: all

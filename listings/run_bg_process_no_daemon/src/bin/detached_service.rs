@@ -1,7 +1,7 @@
 // ANCHOR: all
 //! Starts a service with no tie to its starter, and allows only one of it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -45,10 +45,11 @@ fn main_program(dir: &Path) -> Result<()> {
         .stdin(Stdio::null())
         .status()
         .context("cannot run the launcher")?;
-    match launched.success() {
-        true => println!("main: the service is ready"),
-        false => println!("main: the service did not start, see its log"),
+    if !launched.success() {
+        println!("main: the service did not start, see its log");
+        process::exit(1);
     }
+    println!("main: the service is ready");
     Ok(())
 }
 // ANCHOR_END: main_program
@@ -92,9 +93,12 @@ fn service(dir: &Path) -> Result<()> {
         .write(true)
         .open(dir.join("service.pid"))
         .context("cannot open the PID file")?;
-    if pid_file.try_lock().is_err() {
-        eprintln!("service: another one is running");
-        process::exit(1);
+    match pid_file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            eprintln!("service: another one is running");
+            process::exit(1);
+        }
+        locked => locked.context("cannot lock the PID file")?,
     }
     pid_file.set_len(0)?;
     writeln!(pid_file, "{}", getpid())?;
@@ -128,13 +132,13 @@ fn report(pid_file: &File) -> Result<()> {
 fn observer() -> Result<()> {
     adopt_orphans()?;
     let dir = tempfile::tempdir().context("cannot make a directory")?;
-    for _ in 0..2 {
+    for expected in [0, 1] {
         let main = Command::new(env::current_exe()?)
             .arg("main")
             .arg(dir.path())
             .status()
             .context("cannot run main")?;
-        ensure!(main.success(), "main ended with {main}");
+        ensure!(main.code() == Some(expected), "main ended with {main}");
     }
 
     let pid = fs::read_to_string(dir.path().join("service.pid"))

@@ -4,7 +4,7 @@
 use std::env;
 use std::io::{self, PipeWriter};
 use std::process::{Command, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -33,14 +33,15 @@ fn observer() -> Result<()> {
     // ANCHOR: proof
     // The worker keeps main's standard output: its end is not enough.
     let (output, lifeline) = run_to_end("inherit")?;
-    assert!(output.recv_timeout(Duration::from_millis(100)).is_err());
+    let read = output.recv_timeout(Duration::from_millis(100));
+    assert!(matches!(read, Err(RecvTimeoutError::Timeout)));
     drop(lifeline); // the worker ends
-    assert!(output.recv_timeout(Duration::from_secs(10)).is_ok());
+    assert!(output.recv_timeout(Duration::from_secs(10))?.is_ok());
     wait()?;
 
     // The worker has null output: the end of main is enough.
     let (output, lifeline) = run_to_end("null")?;
-    assert!(output.recv_timeout(Duration::from_secs(10)).is_ok());
+    assert!(output.recv_timeout(Duration::from_secs(10))?.is_ok());
     let any = Pid::from_raw(-1);
     let worker = waitpid(any, Some(WaitPidFlag::WNOHANG))?;
     assert_eq!(worker, WaitStatus::StillAlive);

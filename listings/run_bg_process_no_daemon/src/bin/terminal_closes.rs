@@ -1,31 +1,34 @@
 // ANCHOR: all
-//! Closes a terminal over two workers, of which one has left the session.
+//! Closes a terminal over three workers, of which one is in the foreground.
 
 use std::collections::HashMap;
 use std::env;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::WaitStatus::{Exited, Signaled};
+use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, alarm, getpid, getsid, pause, setsid};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => observer(),
         Some("shell") => shell(),
-        Some("plain") => worker("plain"),
+        Some("foreground") => worker("foreground"),
+        Some("background") => worker("background"),
         Some("detached") => {
             setsid().context("cannot leave the session")?;
             worker("detached")
         }
         Some(role) => bail!(
-            "unknown role {role:?}: \
-             expected \"shell\", \"plain\" or \"detached\""
+            "unknown role {role:?}: expected \"shell\", \
+             \"foreground\", \"background\" or \"detached\""
         ),
     }
 }
@@ -36,31 +39,34 @@ fn observer() -> Result<()> {
     // A child that held the master would keep the terminal open.
     fcntl(&terminal.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     let mut shell = start_shell(terminal.slave)?;
-    let mut questions = shell.stdin.take().context("the shell has no input")?;
+    let leash = shell.stdin.take();
     let output = shell.stdout.take().context("the shell has no output")?;
-    let mut answers = BufReader::new(output).lines();
+    let mut names = BufReader::new(output).lines();
     let mut pids = HashMap::new();
-    while pids.len() < 2 {
-        let line = answers.next().context("a worker is missing")??;
+    while pids.len() < 3 {
+        let line = names.next().context("a worker is missing")??;
         let (name, pid) = line.split_once(' ').context("no PID")?;
         pids.insert(name.to_owned(), Pid::from_raw(pid.parse()?));
     }
 
     // ANCHOR: proof
-    drop(terminal.master); // the window closes
-    shell.wait()?;
-    let (plain, detached) = (pids["plain"], pids["detached"]);
-    let hung_up = WaitStatus::Signaled(plain, Signal::SIGHUP, false);
-    assert_eq!(waitpid(plain, None)?, hung_up);
+    let leader = Pid::from_raw(shell.id().try_into()?);
+    assert_eq!(getsid(Some(pids["background"]))?, leader);
 
-    writeln!(questions, "still there?")?;
-    let answer = answers.next().context("nobody answers")??;
-    assert_eq!(answer, format!("detached {detached}"));
+    drop(terminal.master); // the window closes
+    let hang_up = Some(Signal::SIGHUP as i32);
+    assert_eq!(shell.wait()?.signal(), hang_up);
+    let foreground = waitpid(pids["foreground"], None)?;
+    assert!(matches!(foreground, Signaled(_, Signal::SIGHUP, _)));
+
+    // The others live, until there is nothing more to read.
+    drop(leash);
+    for name in ["background", "detached"] {
+        assert_eq!(waitpid(pids[name], None)?, Exited(pids[name], 0));
+    }
     // ANCHOR_END: proof
-    println!("plain worker: ended by SIGHUP");
-    println!("detached worker: still answers");
-    drop(questions);
-    waitpid(detached, None)?;
+    println!("foreground group: ended by SIGHUP");
+    println!("background group, another session: live on");
     Ok(())
 }
 
@@ -75,40 +81,33 @@ fn start_shell(terminal: OwnedFd) -> Result<Child> {
 }
 
 // ANCHOR: shell
-/// Leads the terminal's session, as a shell does, and starts both workers.
+/// Leads the terminal's session, as a shell does, and starts the workers.
 fn shell() -> Result<()> {
     setsid().context("cannot start a session")?;
+    // From now on this is the terminal of our session.
     rustix::process::ioctl_tiocsctty(io::stderr())
         .context("standard error is no terminal")?;
-    start_worker("plain")?;
-    start_worker("detached")?;
-    alarm::set(10); // another signal, should the hang-up not come
-    // Waiting for the workers would take their status from the observer.
+    worker_command("foreground")?.spawn()?;
+    worker_command("background")?.process_group(0).spawn()?;
+    worker_command("detached")?.spawn()?; // calls setsid itself
+    // Sleep until a signal comes: SIGHUP, or the alarm's if it does not.
+    alarm::set(10);
     pause();
     Ok(())
 }
 // ANCHOR_END: shell
 
-fn start_worker(role: &str) -> Result<Child> {
-    Command::new(env::current_exe()?)
-        .arg(role)
-        .spawn()
-        .with_context(|| format!("cannot start the {role} worker"))
+fn worker_command(role: &str) -> Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg(role);
+    Ok(command)
 }
 
-/// Says its name and PID, and says it again for each line that it reads.
+/// Says its name and PID, and ends with its input.
 fn worker(name: &str) -> Result<()> {
-    let leads = getsid(None)? == getpid();
-    ensure!(
-        leads == (name == "detached"),
-        "{name}: leads a session: {leads}"
-    );
     alarm::set(10); // as in the shell
     println!("{name} {}", getpid());
-    for question in io::stdin().lines() {
-        question?;
-        println!("{name} {}", getpid());
-    }
+    io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(())
 }
 
