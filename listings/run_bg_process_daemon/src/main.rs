@@ -23,7 +23,6 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: main_program
 fn main_program(way: &str) -> Result<()> {
     let daemon = Command::new(env::current_exe()?)
         .arg("daemon")
@@ -40,9 +39,7 @@ fn main_program(way: &str) -> Result<()> {
         _ => bail!("unknown way to end: {way:?}"),
     }
 }
-// ANCHOR_END: main_program
 
-// ANCHOR: daemon
 fn daemon() -> Result<()> {
     thread::spawn(end_with_main);
     loop {
@@ -54,13 +51,11 @@ fn daemon() -> Result<()> {
 fn end_with_main() {
     // Nobody writes to the lifeline: reading it lasts as long as main does.
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
-    // Main's reader may be gone as well; println! would panic then.
+    // To show it: this may wait for a reader, and println! may panic.
     let _ = writeln!(io::stdout(), "main is gone");
     process::exit(0);
 }
-// ANCHOR_END: daemon
 
-// ANCHOR: observer
 fn observer() -> Result<()> {
     // Linux lets us adopt the daemon when main is gone, and so wait for it.
     #[cfg(target_os = "linux")]
@@ -79,5 +74,4 @@ fn observer() -> Result<()> {
     }
     Ok(())
 }
-// ANCHOR_END: observer
 // ANCHOR_END: all

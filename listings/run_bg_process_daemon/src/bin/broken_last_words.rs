@@ -3,13 +3,12 @@
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::AsFd;
-use std::process::{self, Child, ChildStderr, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::alarm;
 
 fn main() -> Result<()> {
@@ -27,15 +26,17 @@ fn main() -> Result<()> {
 
 fn parent() -> Result<()> {
     // ANCHOR: proof
-    let (mut daemon, end) = start_daemon("println")?;
+    let (mut daemon, ended) = start_daemon("println")?;
     drop(daemon.stdin.take()); // cut the lifeline
-    assert!(!ends_within(&end, 100)?);
+    let end = ended.recv_timeout(Duration::from_millis(100));
+    assert_eq!(end, Err(RecvTimeoutError::Timeout));
     daemon.kill()?;
     daemon.wait()?;
 
-    let (mut daemon, end) = start_daemon("writeln")?;
+    let (mut daemon, ended) = start_daemon("writeln")?;
     drop(daemon.stdin.take());
-    assert!(ends_within(&end, 10_000)?);
+    let end = ended.recv_timeout(Duration::from_secs(10));
+    assert_eq!(end, Ok(()));
     assert!(daemon.wait()?.success());
     // ANCHOR_END: proof
     println!("println!: the watcher is gone, the daemon lives");
@@ -67,7 +68,7 @@ fn daemon(end_with_main: fn()) -> Result<()> {
 }
 
 /// Starts a daemon, waits until it is ready, and stops reading its output.
-fn start_daemon(way: &str) -> Result<(Child, ChildStderr)> {
+fn start_daemon(way: &str) -> Result<(Child, Receiver<()>)> {
     let mut daemon = Command::new(env::current_exe()?)
         .args(["daemon", way])
         .stdin(Stdio::piped())
@@ -79,14 +80,13 @@ fn start_daemon(way: &str) -> Result<(Child, ChildStderr)> {
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
     ensure!(line == "ready\n", "the daemon said {line:?}, not \"ready\"");
-    let end = daemon.stderr.take().context("the daemon has no stderr")?;
-    Ok((daemon, end))
-}
-
-/// Standard error hangs up when the daemon ends.
-fn ends_within(end: &ChildStderr, ms: u64) -> Result<bool> {
-    let mut ends = [PollFd::new(end.as_fd(), PollFlags::empty())];
-    let limit = PollTimeout::try_from(Duration::from_millis(ms))?;
-    Ok(poll(&mut ends, limit)? == 1)
+    let mut end = daemon.stderr.take().context("the daemon has no stderr")?;
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || {
+        // Standard error is open as long as the daemon lives.
+        let _ = io::copy(&mut end, &mut io::sink());
+        sender.send(())
+    });
+    Ok((daemon, ended))
 }
 // ANCHOR_END: all

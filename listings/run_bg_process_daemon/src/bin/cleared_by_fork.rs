@@ -4,7 +4,7 @@
 use std::env;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{self, Command};
 
 use anyhow::{Context, Result, bail};
 
@@ -23,8 +23,9 @@ fn parent() -> Result<()> {
     // ANCHOR: proof
     let mut command = Command::new(env::current_exe()?);
     command.arg("daemon");
-    // SAFETY: between fork and exec only the system call prctl runs.
-    unsafe { command.pre_exec(set_pdeathsig) };
+    let parent = process::id();
+    // SAFETY: between fork and exec only system calls run.
+    unsafe { command.pre_exec(move || die_with_parent(parent)) };
     let daemon = command.output().context("cannot run the daemon")?;
     let report = String::from_utf8(daemon.stdout)?;
     assert_eq!(report, "daemon: SIGKILL\nhelper: none\n");
@@ -42,11 +43,17 @@ fn daemon() -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: request
 #[cfg(target_os = "linux")]
-fn set_pdeathsig() -> io::Result<()> {
-    let signal = nix::sys::signal::Signal::SIGKILL;
-    Ok(nix::sys::prctl::set_pdeathsig(signal)?)
+fn die_with_parent(parent: u32) -> io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    // The parent may have died before the request: do not start then.
+    match std::os::unix::process::parent_id() == parent {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotFound.into()),
+    }
 }
+// ANCHOR_END: request
 
 #[cfg(target_os = "linux")]
 fn report(name: &str) -> Result<()> {
@@ -58,7 +65,7 @@ fn report(name: &str) -> Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn set_pdeathsig() -> io::Result<()> {
+fn die_with_parent(_: u32) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -1,5 +1,5 @@
 // ANCHOR: all
-//! Ends a main program in five ways, with each of three ways to end its daemon.
+//! Ends a main program in five ways, with each way to end its daemon.
 
 use std::env;
 use std::io::{self, BufRead, BufReader};
@@ -42,6 +42,7 @@ fn observer() -> Result<()> {
         ("guard", [true, true, false, false, false]),
         ("lifeline", [true, true, true, true, true]),
         ("pdeathsig", [true, true, true, true, true]),
+        ("both", [true, true, true, true, true]),
     ] {
         print!("{way:9}");
         for (end, expected) in ENDS.into_iter().zip(ends) {
@@ -78,7 +79,6 @@ fn daemon_ends(way: &str, end: &str, expected: bool) -> Result<bool> {
 }
 // ANCHOR_END: watch
 
-// ANCHOR: main_program
 fn main_program(way: &str, end: &str) -> Result<()> {
     match way {
         "guard" => {
@@ -96,10 +96,14 @@ fn main_program(way: &str, end: &str) -> Result<()> {
             start(&["linux-daemon", &parent], Stdio::inherit())?;
             end_by(end)
         }
+        "both" => {
+            let daemon = start(&["daemon"], Stdio::piped())?;
+            let _guard = CutAndWait(daemon);
+            end_by(end)
+        }
         _ => bail!("unknown way: {way:?}"),
     }
 }
-// ANCHOR_END: main_program
 
 // ANCHOR: guard
 struct KillOnDrop(Child);
@@ -112,6 +116,17 @@ impl Drop for KillOnDrop {
     }
 }
 // ANCHOR_END: guard
+
+// ANCHOR: both
+struct CutAndWait(Child);
+
+impl Drop for CutAndWait {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take()); // the lifeline
+        let _ = self.0.wait(); // the daemon may take its time
+    }
+}
+// ANCHOR_END: both
 
 // ANCHOR: pdeathsig
 #[cfg(target_os = "linux")]

@@ -2,17 +2,19 @@
 //! Asks for a parent-death signal when the parent has died already.
 
 use std::env;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::parent_id;
 use std::process::{self, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, wait};
 
 fn main() -> Result<()> {
     let mut args = env::args().skip(1);
     match args.next().as_deref() {
         None => observer(),
+        Some("adopter") => adopter(),
         Some("main") => match args.next().as_deref() {
             Some("observed") => main_program(),
             _ => bail!("the argument \"observed\" is missing"),
@@ -21,41 +23,62 @@ fn main() -> Result<()> {
             let parent = args.next().context("the parent's PID is missing")?;
             daemon(parent.parse()?)
         }
-        Some(role) => {
-            bail!("unknown role {role:?}: expected \"main\" or \"daemon\"")
-        }
+        Some(role) => bail!(
+            "unknown role {role:?}: \
+             expected \"adopter\", \"main\" or \"daemon\""
+        ),
     }
 }
 
 fn observer() -> Result<()> {
     adopt_orphans()?;
-    // ANCHOR: proof
-    let mut main = start_main()?;
-    let start_signal = main.stdin.take();
-    main.wait()?; // main is gone
-    drop(start_signal); // only now its daemon goes on
-
-    let mut report = String::new();
-    let mut output = main.stdout.take().context("main has no output")?;
-    output.read_to_string(&mut report)?;
-    assert_eq!(report, "signal set: SIGKILL, parent as expected: false\n");
-    assert!(matches!(wait()?, WaitStatus::Exited(_, 0)));
-    // ANCHOR_END: proof
-    print!("{report}");
-    println!("and the daemon ran to its end");
-    Ok(())
-}
-
-fn start_main() -> Result<process::Child> {
-    Command::new(env::current_exe()?)
-        .args(["main", "observed"])
+    let mut adopter = Command::new(env::current_exe()?)
+        .arg("adopter")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .context("cannot start main")
+        .context("cannot start the adopter")?;
+    let mut questions = adopter.stdin.take().context("no input")?;
+    let output = adopter.stdout.take().context("no output")?;
+    let mut answers = BufReader::new(output).lines();
+    let line = answers.next().context("the adopter is gone")??;
+    ensure!(line == "main ended", "the adopter said {line:?}");
+    let mut ask = |question| {
+        writeln!(questions, "{question}")?;
+        anyhow::Ok(answers.next().context("the daemon is gone")??)
+    };
+
+    // ANCHOR: proof
+    // Main has ended, and only now its daemon makes the request.
+    let report = ask("request")?;
+    assert_eq!(report, "signal set: SIGKILL, parent as expected: false");
+    assert_eq!(ask("still there?")?, "alive");
+
+    // The daemon is the adopter's child by now.
+    adopter.kill()?;
+    adopter.wait()?;
+    let end = wait()?;
+    assert!(matches!(end, WaitStatus::Signaled(_, Signal::SIGKILL, _)));
+    // ANCHOR_END: proof
+    println!("{report}");
+    println!("main had ended: the daemon lives");
+    println!("the adopter ends: so does the daemon, by SIGKILL");
+    Ok(())
 }
 
-/// Its daemon inherits its input and output.
+/// Runs main to its end, and is the parent of its daemon from then on.
+fn adopter() -> Result<()> {
+    adopt_orphans()?;
+    Command::new(env::current_exe()?)
+        .args(["main", "observed"])
+        .status()
+        .context("cannot run main")?;
+    println!("main ended");
+    wait().context("cannot wait for the daemon")?;
+    Ok(())
+}
+
+/// Its daemon inherits its input and output, which the observer holds.
 fn main_program() -> Result<()> {
     let daemon = Command::new(env::current_exe()?)
         .arg("daemon")
@@ -68,10 +91,15 @@ fn main_program() -> Result<()> {
 
 // ANCHOR: daemon
 fn daemon(parent: u32) -> Result<()> {
-    io::copy(&mut io::stdin(), &mut io::sink())?;
+    let mut questions = io::stdin().lines();
+    questions.next().context("nobody asks for the request")??;
     let signal = set_pdeathsig()?;
     let as_expected = parent_id() == parent;
     println!("signal set: {signal}, parent as expected: {as_expected}");
+    for question in questions {
+        question?;
+        println!("alive");
+    }
     Ok(())
 }
 // ANCHOR_END: daemon
@@ -79,7 +107,7 @@ fn daemon(parent: u32) -> Result<()> {
 #[cfg(target_os = "linux")]
 fn set_pdeathsig() -> Result<String> {
     use nix::sys::prctl;
-    prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
     let signal = prctl::get_pdeathsig()?.context("no signal is set")?;
     Ok(signal.to_string())
 }
