@@ -9,6 +9,7 @@ use std::process::{self, Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, wait};
+use nix::unistd::alarm;
 
 fn main() -> Result<()> {
     let mut args = env::args().skip(1);
@@ -91,6 +92,7 @@ fn main_program() -> Result<()> {
 
 // ANCHOR: daemon
 fn daemon(parent: u32) -> Result<()> {
+    alarm::set(10); // another signal, should the expected one not come
     let mut questions = io::stdin().lines();
     questions.next().context("nobody asks for the request")??;
     let signal = set_pdeathsig()?;

@@ -115,7 +115,6 @@ fn service(dir: &Path) -> Result<()> {
 }
 // ANCHOR_END: service
 
-// ANCHOR: report
 fn report(pid_file: &File) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
     let cwd = env::current_dir()?;
@@ -126,7 +125,6 @@ fn report(pid_file: &File) -> Result<()> {
     eprintln!("service: leads its session: {leads}");
     Ok(())
 }
-// ANCHOR_END: report
 
 // ANCHOR: observer
 fn observer() -> Result<()> {
