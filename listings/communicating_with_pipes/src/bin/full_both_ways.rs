@@ -30,13 +30,13 @@ fn stuck() -> Result<()> {
     let (input_reader, mut input) = os_pipe::pipe()?;
     let (mut output, output_writer) = os_pipe::pipe()?;
     // Nothing is written to this copy: it tells when the pipe is full.
-    let childs_end = output_writer.try_clone()?;
+    let write_end = output_writer.try_clone()?;
     let mut child = start_echo(input_reader, output_writer)?;
     // ANCHOR: stuck
     // A blocking write would wait here for ever. This one can notice it.
     fcntl(&input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let mut sent = 0;
-    while has_room(&input, 20)? || has_room(&childs_end, 0)? {
+    while has_room(&input, 20)? || has_room(&write_end, 0)? {
         match input.write(&DATA[sent..]) {
             Ok(bytes) => sent += bytes,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -46,7 +46,7 @@ fn stuck() -> Result<()> {
         assert!(sent < DATA.len() / 2, "the child takes everything");
     }
     // ANCHOR_END: stuck
-    drop((input, childs_end));
+    drop((input, write_end));
     assert_eq!(output.read_to_end(&mut Vec::new())?, sent);
     ensure!(child.wait()?.success(), "the child failed");
     println!("no reader: both pipes are full before the end");
