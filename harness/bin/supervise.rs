@@ -29,7 +29,7 @@ use std::{env, fs, io, process, thread};
 use anyhow::{Context, Result};
 use harness::descendants::{self, Descendant};
 use harness::supervise::{Killed, Report};
-use nix::sys::signal::{self, Signal};
+use nix::sys::signal::{self, SigHandler, Signal};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
@@ -54,6 +54,7 @@ fn supervise() -> Result<()> {
     let kill = kill(&next("the kill")?.to_string_lossy())?;
     let program = next("the program")?;
 
+    heed_signals()?;
     descendants::adopt_orphans()?;
     let start = Instant::now();
     let child = Command::new(&program)
@@ -105,6 +106,16 @@ fn supervise() -> Result<()> {
     };
     fs::write(report_file, serde_json::to_string(&report)?)
         .context("cannot write the report")
+}
+
+/// What `nohup` or a shell's `&` ignores would be ignored in the program, too,
+/// and a proof about a signal would fail for a reason that is not its own.
+fn heed_signals() -> Result<()> {
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: the default action runs no code of this process.
+        unsafe { signal::signal(signal, SigHandler::SigDfl) }?;
+    }
+    Ok(())
 }
 
 fn milliseconds(arg: OsString) -> Result<Duration> {
