@@ -1,6 +1,7 @@
 //! The programs of the listings: which there are, where their executables
 //! are, and what is on record about them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,6 +25,27 @@ pub const SECTIONS: [&str; 12] = [
     "communicating_with_queues",
     "barrier_example",
     "process_pool",
+];
+
+/// The programs that a reader takes into a project of his own: each section's
+/// main program, and these. No rule has an exception for them; what else the
+/// book shows is a step towards them or the proof of a claim.
+const COPIED: [&str; 15] = [
+    "forkserver",
+    "graceful_shutdown",
+    "typed_results",
+    "join_on_drop",
+    "detached_service",
+    "three_ways",
+    "framed_messages",
+    "typed_lines",
+    "resent_frames",
+    "broker_with_credits",
+    "cyclic_barrier",
+    "futex_barrier",
+    "windowed_pool",
+    "task_deadline",
+    "close_join_terminate",
 ];
 
 /// What part a program plays in its section.
@@ -60,6 +82,13 @@ impl Program {
                 format!("cargo run -p {section} --example {name}")
             }
         }
+    }
+
+    /// Whether a reader is meant to copy it, so that it has to survive.
+    pub fn is_copied(&self) -> bool {
+        self.kind == Kind::Listing
+            && (self.name == self.section
+                || COPIED.contains(&self.name.as_str()))
     }
 
     /// Where its output is on record, from the book's root.
@@ -166,8 +195,23 @@ fn program(
 pub struct Declared {
     /// Program name to a pattern: consecutive lines of its output that match
     /// it may come in any order.
-    pub free_order: std::collections::BTreeMap<String, String>,
+    pub free_order: BTreeMap<String, String>,
     pub twin: Twin,
+    /// Program name to condition (see `tests/hostile.rs`) to the reason why
+    /// the program cannot do right under it.
+    pub hostile: BTreeMap<String, BTreeMap<String, String>>,
+    /// A proof's program name to the recipe whose code it runs. The named
+    /// items stand in both files, letter by letter the same.
+    pub same_code: BTreeMap<String, SameCode>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SameCode {
+    /// The recipe's program name.
+    pub of: String,
+    /// How each item begins: `fn ask`, `impl Pool`.
+    pub items: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -33,7 +33,11 @@ fn every_listing_is_shown() {
         let page = Path::new("src").join(section).with_extension("md");
         for file in files(&folder) {
             let inside = file.strip_prefix(&folder).unwrap();
-            if inside == Path::new("Cargo.toml") {
+            // Cargo's, and what tests/breaks.rs reads.
+            if inside == Path::new("Cargo.toml")
+                || inside.starts_with("breaks")
+                || inside.starts_with("trials")
+            {
                 continue;
             }
             if !is_expected(section, inside) {

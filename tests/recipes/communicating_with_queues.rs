@@ -1,0 +1,1 @@
+//! Section `communicating_with_queues`.

@@ -1,0 +1,1 @@
+//! Section `multiprocessing_overview`.

@@ -1,0 +1,1 @@
+//! Section `naming_process`.

@@ -1,0 +1,1 @@
+//! Section `process_with_subclass`.

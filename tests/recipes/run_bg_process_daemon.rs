@@ -1,0 +1,1 @@
+//! Section `run_bg_process_daemon`.

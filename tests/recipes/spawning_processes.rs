@@ -1,0 +1,1 @@
+//! Section `spawning_processes`.
