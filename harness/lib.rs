@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod claims;
 pub mod descendants;
+pub mod edits;
 pub mod expand;
 pub mod includes;
 pub mod inputs;

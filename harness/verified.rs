@@ -47,15 +47,23 @@ impl Verified {
         depends: &[&[u8]],
         check: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut hash = DefaultHasher::new();
-        (name, &self.supervisor, depends).hash(&mut hash);
-        let note = self.folder.join(format!("{:016x}", hash.finish()));
-        if !self.all && note.exists() {
+        if self.holds(name, depends) {
             return Ok(());
         }
         check()?;
         // A note that cannot be written costs a second run, nothing more.
-        let _ = fs::write(note, name);
+        let _ = fs::write(self.note(name, depends), name);
         Ok(())
+    }
+
+    /// Whether a check has succeeded before with the same `depends`.
+    pub fn holds(&self, name: &str, depends: &[&[u8]]) -> bool {
+        !self.all && self.note(name, depends).exists()
+    }
+
+    fn note(&self, name: &str, depends: &[&[u8]]) -> PathBuf {
+        let mut hash = DefaultHasher::new();
+        (name, &self.supervisor, depends).hash(&mut hash);
+        self.folder.join(format!("{:016x}", hash.finish()))
     }
 }

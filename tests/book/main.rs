@@ -4,6 +4,7 @@
 mod built;
 mod fences;
 mod listings;
+mod same_code;
 mod sections;
 
 use std::fmt::Display;

@@ -1,0 +1,125 @@
+//! What is broken on purpose fails, and what is tried beyond the pages works.
+//!
+//! `harness/edits.rs` says what a file in `breaks` or `trials` describes.
+//! Each is one test here: the changed program is compiled and run under
+//! supervision.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use harness::edits::{self, Built, Edit};
+use harness::programs::SECTIONS;
+use harness::supervise::Supervised;
+use harness::verified::Verified;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
+
+fn main() -> Result<()> {
+    let arguments = Arguments::from_args();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let edits = edits::all(root)?;
+    unique(&edits)?;
+    let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
+    let mut open = Vec::new();
+    for edit in &edits {
+        let depends = depends(root, edit)?;
+        let is_asked = is_asked(&arguments, &title(edit));
+        if is_asked && !verified.holds(&title(edit), &borrowed(&depends)) {
+            open.push(edit.clone());
+        }
+    }
+    let built = match arguments.list {
+        true => Built::new(),
+        false => edits::build(root, Path::new(SUPERVISOR), &open)?,
+    };
+    let built = Arc::new(built);
+    let trials = edits.into_iter().map(|edit| {
+        let (built, verified) = (Arc::clone(&built), Arc::clone(&verified));
+        Trial::test(title(&edit), move || {
+            let depends = depends(root, &edit)?;
+            verified.once(&title(&edit), &borrowed(&depends), || {
+                ends_as_described(&edit, &built)
+            })
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+fn title(edit: &Edit) -> String {
+    edit.to_string()
+}
+
+/// The tests that libtest-mimic is going to run.
+fn is_asked(arguments: &Arguments, title: &str) -> bool {
+    let fits = |filter: &String| match arguments.exact {
+        true => title == filter,
+        false => title.contains(filter.as_str()),
+    };
+    arguments.filter.as_ref().is_none_or(fits)
+        && !arguments.skip.iter().any(fits)
+}
+
+/// All that the outcome depends on, but for the supervisor.
+fn depends(root: &Path, edit: &Edit) -> Result<Vec<Vec<u8>>> {
+    let manifest = format!("listings/{}/Cargo.toml", edit.section);
+    Ok(vec![
+        edit.text.clone().into_bytes(),
+        format!("{:?} {:?}", edit.kind, edit.ends).into_bytes(),
+        fs::read(root.join(manifest))?,
+        fs::read(root.join("Cargo.toml"))?,
+        fs::read(root.join("Cargo.lock"))?,
+    ])
+}
+
+fn borrowed(depends: &[Vec<u8>]) -> Vec<&[u8]> {
+    depends.iter().map(Vec::as_slice).collect()
+}
+
+fn ends_as_described(edit: &Edit, built: &Built) -> Result<(), Failed> {
+    let repeat = format!("repeat with: cargo test --test breaks -- {edit}");
+    let executable = match built.get(&edit.name()) {
+        Some(Ok(executable)) => executable,
+        Some(Err(messages)) => {
+            return Err(format!(
+                "{edit}: the changed program does not compile\n\
+                 {messages}\n{repeat}"
+            )
+            .into());
+        }
+        None => {
+            return Err(format!("{edit}: was not compiled\n{repeat}").into());
+        }
+    };
+    let outcome = Supervised::new(SUPERVISOR, executable)
+        .deadline(edit.deadline())
+        .run()?;
+    let faults = edit.faults(&outcome);
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "{edit}: {} with this change {}\nit printed:\n{}\n{repeat}",
+        edit.source.display(),
+        faults.join("\n"),
+        outcome.output
+    )
+    .into())
+}
+
+/// Two edits of one name would overwrite each other's executable.
+fn unique(edits: &[Edit]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for edit in edits {
+        anyhow::ensure!(
+            names.insert(edit.name()),
+            "{edit}: another edit of the {} sections has this name",
+            SECTIONS.len()
+        );
+    }
+    Ok(())
+}
