@@ -6,6 +6,7 @@ pub mod claims;
 pub mod descendants;
 pub mod edits;
 pub mod expand;
+pub mod hostile;
 pub mod includes;
 pub mod inputs;
 pub mod kills;
@@ -16,4 +17,6 @@ pub mod serve;
 pub mod site;
 pub mod supervise;
 pub mod timeline;
+#[cfg(target_os = "linux")]
+pub mod under;
 pub mod verified;

@@ -38,6 +38,17 @@ pub struct Report {
     pub took: Duration,
     /// Who was killed on request.
     pub killed: Option<Killed>,
+    /// How often one of its processes was seen stopped on request.
+    pub stops: u64,
+}
+
+/// What is done to a program's processes while it runs.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum Disturbance {
+    /// One is killed `after` so long; `choice` says which.
+    Kill { after: Duration, choice: u64 },
+    /// All are stopped and continued, again and again.
+    Stutter { every: Duration },
 }
 
 /// The process that [`Supervised::kill_one`] hit.
@@ -58,7 +69,7 @@ pub struct Supervised {
     folder: Option<PathBuf>,
     deadline: Duration,
     grace: Duration,
-    kill: Option<(Duration, u64)>,
+    disturbance: Option<Disturbance>,
 }
 
 /// How a program ran.
@@ -72,6 +83,8 @@ pub struct Outcome {
     pub took: Duration,
     /// Who was killed on request; nobody if the program ended before.
     pub killed: Option<Killed>,
+    /// How often one of its processes was seen stopped on request.
+    pub stops: u64,
     /// Everything the program must not do: miss its deadline, leave a
     /// process, a zombie, a file or shared memory behind. One line each.
     pub faults: Vec<String>,
@@ -113,7 +126,7 @@ impl Supervised {
             folder: None,
             deadline: Duration::from_secs(60),
             grace: Duration::ZERO,
-            kill: None,
+            disturbance: None,
         }
     }
 
@@ -158,7 +171,14 @@ impl Supervised {
     /// the descendant that `choice` falls on. If it is the program that dies,
     /// its descendants have the grace to end by themselves; otherwise none.
     pub fn kill_one(mut self, after: Duration, choice: u64) -> Supervised {
-        self.kill = Some((after, choice));
+        self.disturbance = Some(Disturbance::Kill { after, choice });
+        self
+    }
+
+    /// Sends SIGSTOP and then SIGCONT to all of the program's processes, again
+    /// and again.
+    pub fn stutter(mut self, every: Duration) -> Supervised {
+        self.disturbance = Some(Disturbance::Stutter { every });
         self
     }
 
@@ -188,12 +208,7 @@ impl Supervised {
             .arg(&scratch.report)
             .arg(self.deadline.as_millis().to_string())
             .arg(self.grace.as_millis().to_string())
-            .arg(match self.kill {
-                None => String::new(),
-                Some((after, choice)) => {
-                    format!("{}:{choice}", after.as_micros())
-                }
-            })
+            .arg(serde_json::to_string(&self.disturbance)?)
             .arg(&self.program)
             .args(&self.args)
             .current_dir(self.folder.as_deref().unwrap_or(&scratch.folder))
@@ -249,6 +264,7 @@ impl Supervised {
             signal: report.signal,
             took: report.took,
             killed: report.killed,
+            stops: report.stops,
             faults,
         })
     }

@@ -1,6 +1,6 @@
 //! Runs one program so that nothing of it can stay behind.
 //!
-//! `supervise REPORT DEADLINE_MS GRACE_MS KILL PROGRAM [ARGUMENT…]`
+//! `supervise REPORT DEADLINE_MS GRACE_MS DISTURBANCE PROGRAM [ARGUMENT…]`
 //!
 //! The program gets a process group of its own, and this process becomes its
 //! subreaper: whatever the program orphans, however often it forks or changes
@@ -13,14 +13,14 @@
 //! program: 0 for the listings, more for Python, whose resource tracker ends
 //! shortly after the interpreter.
 //!
-//! `KILL` is empty, or `MICROSECONDS:CHOICE`: when to kill one process of the
-//! program's, and which (see `Supervised::kill_one`).
+//! `DISTURBANCE` is JSON: nothing, one process to kill, or all to be stopped
+//! and continued (see `harness::supervise::Disturbance`).
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use std::{env, fs, io, process, thread};
 
 use anyhow::{Context, Result};
 use harness::descendants::{self, Descendant};
-use harness::supervise::{Killed, Report};
+use harness::supervise::{Disturbance, Killed, Report};
 use nix::sys::signal::{self, SigHandler, Signal};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
@@ -51,7 +51,9 @@ fn supervise() -> Result<()> {
     let report_file = PathBuf::from(next("the report file")?);
     let deadline = milliseconds(next("the deadline")?)?;
     let mut grace = milliseconds(next("the grace")?)?;
-    let kill = kill(&next("the kill")?.to_string_lossy())?;
+    let disturbance = next("the disturbance")?;
+    let disturbance: Option<Disturbance> =
+        serde_json::from_str(&disturbance.to_string_lossy())?;
     let program = next("the program")?;
 
     heed_signals()?;
@@ -67,8 +69,15 @@ fn supervise() -> Result<()> {
     let watchdog = Watchdog::start(child, deadline);
     watch_lifeline(watchdog.limit.clone());
     let killed = Arc::new(Mutex::new(None));
-    if let Some((after, choice)) = kill {
-        kill_one(child, after, choice, Arc::clone(&killed));
+    let stops = Arc::new(AtomicU64::new(0));
+    match disturbance {
+        None => {}
+        Some(Disturbance::Kill { after, choice }) => {
+            kill_one(child, after, choice, Arc::clone(&killed));
+        }
+        Some(Disturbance::Stutter { every }) => {
+            stutter(every, Arc::clone(&stops));
+        }
     }
 
     let (status, mut left) = descendants::wait_for(child)?;
@@ -103,6 +112,7 @@ fn supervise() -> Result<()> {
         },
         took,
         killed: killed.clone(),
+        stops: stops.load(Ordering::SeqCst),
     };
     fs::write(report_file, serde_json::to_string(&report)?)
         .context("cannot write the report")
@@ -122,15 +132,6 @@ fn milliseconds(arg: OsString) -> Result<Duration> {
     let number = arg.to_string_lossy().parse();
     let number = number.with_context(|| format!("{arg:?} is not a number"))?;
     Ok(Duration::from_millis(number))
-}
-
-fn kill(arg: &str) -> Result<Option<(Duration, u64)>> {
-    if arg.is_empty() {
-        return Ok(None);
-    }
-    let (after, choice) = arg.split_once(':').context("KILL has no colon")?;
-    let after = Duration::from_micros(after.parse()?);
-    Ok(Some((after, choice.parse()?)))
 }
 
 /// Kills one process of the program's after a time, unless all have ended.
@@ -162,6 +163,27 @@ fn kill_one(
                 program: victim.pid == program,
                 command: victim.command,
             });
+        }
+    });
+}
+
+/// Stops and continues every descendant, as long as this process lives.
+fn stutter(every: Duration, stops: Arc<AtomicU64>) {
+    thread::spawn(move || {
+        loop {
+            let family = descendants::running();
+            for process in &family {
+                // An error means that it has ended since.
+                let _ = signal::kill(process.pid, Signal::SIGSTOP);
+            }
+            thread::sleep(every);
+            let stopped = descendants::running().into_iter();
+            let stopped = stopped.filter(|it| it.state == 'T').count();
+            stops.fetch_add(stopped as u64, Ordering::SeqCst);
+            for process in &family {
+                let _ = signal::kill(process.pid, Signal::SIGCONT);
+            }
+            thread::sleep(every);
         }
     });
 }
