@@ -219,7 +219,9 @@ fn bring_about(condition: Condition, plan: &mut Plan) -> Result<()> {
             mount_over(Path::new("/proc"), "proc", MsFlags::empty())?;
             ensure!(process::id() == 1, "the number is {}", process::id());
         }
-        Stuttering => bail!("is brought about by the supervisor"),
+        // The supervisor does the rest. It has begun when this process is
+        // continued: the program runs no instruction before.
+        Stuttering => signal::raise(Signal::SIGSTOP)?,
     }
     plan.environment = environment
         .into_iter()

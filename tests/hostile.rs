@@ -269,29 +269,26 @@ fn judge(
         true => Duration::ZERO,
         false => GRACE,
     };
-    let run = match condition {
-        Condition::Stuttering => {
-            Supervised::new(SUPERVISOR, &program.executable).stutter(STUTTER)
-        }
-        _ => Supervised::new(SUPERVISOR, UNDER)
-            .arg(condition.name())
-            .arg(witness.path())
-            .arg(place.path())
-            .arg(user(condition)?.to_string())
-            .arg(&program.executable),
-    };
+    let mut run = Supervised::new(SUPERVISOR, UNDER)
+        .arg(condition.name())
+        .arg(witness.path())
+        .arg(place.path())
+        .arg(user(condition)?.to_string())
+        .arg(&program.executable);
+    if condition == Condition::Stuttering {
+        run = run.stutter(STUTTER);
+    }
     let outcome = run.deadline(DEADLINE).grace(grace).run()?;
     let seen = fs::read_to_string(witness.path())?;
     if let Some(why) = seen.strip_prefix("refused: ") {
         eprintln!("skipped {condition} of {}: {}", program.name, why.trim());
         return Ok(Ok(Verdict::Skipped));
     }
-    let took_effect = match condition {
-        Condition::Stuttering => outcome.stops > 0,
-        _ => seen == "took effect\n",
-    };
+    let is_stopped = condition != Condition::Stuttering || outcome.stops > 0;
     ensure!(
-        took_effect && outcome.code != Some(NOT_STARTED.into()),
+        seen == "took effect\n"
+            && is_stopped
+            && outcome.code != Some(NOT_STARTED.into()),
         "the condition did not take effect: {seen}{}",
         outcome.output
     );
