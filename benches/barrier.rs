@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use std::{env, process, thread};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::report::{Row, python, times_faster};
@@ -75,6 +76,7 @@ macro_rules! listing {
 listing!("cyclic_barrier/start");
 listing!("cyclic_barrier/round");
 listing!("cyclic_barrier/next_event");
+listing!("cyclic_barrier/poll_until");
 listing!("cyclic_barrier/wait");
 
 /// The time of one round.
@@ -85,7 +87,7 @@ fn time(rounds: u32) -> Result<Duration> {
     }
     let mut start = Instant::now();
     for number in 1..=WARM_UP + rounds {
-        match round(&mut parties, PATIENCE, || {})? {
+        match round(&mut parties, PATIENCE, || Ok(()))? {
             Round::Complete => {}
             Round::Broken(why) => bail!("round {number} is broken: {why}"),
         }
@@ -104,16 +106,19 @@ fn time(rounds: u32) -> Result<Duration> {
 
 #[cfg(target_os = "linux")]
 mod futex {
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, OwnedFd};
     use std::process::{Command, Stdio};
     use std::sync::atomic::AtomicU32;
     use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
     use std::time::{Duration, Instant};
-    use std::{env, io, thread};
+    use std::{env, io, mem, thread};
 
     use anyhow::{Context, Result, ensure};
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
     use nix::sys::memfd::{MFdFlags, memfd_create};
     use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+    use nix::sys::stat::fstat;
+    use nix::unistd::ftruncate;
     use rustix::io::Errno;
     use rustix::thread::futex;
 
@@ -126,8 +131,7 @@ mod futex {
 
     /// The time of one round, as one of the parties has measured it.
     pub fn time(rounds: u32) -> Result<Duration> {
-        let memory = memfd_create("barrier", MFdFlags::MFD_CLOEXEC)?;
-        nix::unistd::ftruncate(&memory, size_of::<Shared>().try_into()?)?;
+        let memory = new_memory()?;
         let shared = map(&memory)?;
         let mut children = Vec::new();
         for _ in 1..PARTIES {

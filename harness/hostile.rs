@@ -84,12 +84,12 @@ const TABLE: [(Condition, &str, &str); 30] = [
     (
         Processes1,
         "processes_1",
-        "Resource temporarily unavailable",
+        "Resource temporarily unavailable|EAGAIN",
     ),
     (
         Processes4,
         "processes_4",
-        "Resource temporarily unavailable",
+        "Resource temporarily unavailable|EAGAIN",
     ),
     (NoFileSize, "no_file_size", "File too large|SIGXFSZ"),
     (NoProc, "no_proc", "/proc"),

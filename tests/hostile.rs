@@ -45,9 +45,11 @@ const SHARE: usize = 100;
 /// How long a stuttering program runs, and how long it stands.
 const STUTTER: Duration = Duration::from_millis(2);
 
+const PRINTLN_FAILED: &str = "failed printing to std";
+
 /// What `println!` says when it fails, and `env::args`.
 const EXCEPTED_PANICS: [(Condition, &str); 2] = [
-    (Condition::StdoutFull, "failed printing to std"),
+    (Condition::StdoutFull, PRINTLN_FAILED),
     (
         Condition::FolderNotUtf8,
         "called `Result::unwrap()` on an `Err` value: \"",
@@ -363,7 +365,12 @@ fn right(
         return Ok(Ok(Verdict::Excepted));
     }
     let panics = |text: &str| text.matches("panicked at").count();
-    if panics(&output) > panics(record) {
+    // `println!` in a child of a program that has failed already.
+    let excepted = match program.is_copied() {
+        true => 0,
+        false => output.matches(PRINTLN_FAILED).count(),
+    };
+    if panics(&output) > panics(record) + excepted {
         return Ok(Err(format!("panics, {ending}")));
     }
     let Some(cause) = condition.cause() else {

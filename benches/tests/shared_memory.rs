@@ -119,10 +119,11 @@ mod ring {
 }
 
 mod barrier {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::AtomicU32;
     use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-    use std::thread;
     use std::time::{Duration, Instant};
+    use std::{mem, thread};
 
     use rustix::io::Errno;
     use rustix::thread::futex;
@@ -234,6 +235,34 @@ mod barrier {
                 (0..PARTIES).map(|_| scope.spawn(party)).collect();
             for party in parties {
                 assert!(!party.join().unwrap(), "it was not complete");
+            }
+        });
+    }
+
+    #[test]
+    fn an_action_that_panics_breaks_it() {
+        let shared = &new_barrier();
+        thread::scope(|scope| {
+            let party = || {
+                let act = || panic!("the action fails on purpose");
+                let wait = AssertUnwindSafe(|| shared.wait(PATIENCE, act));
+                catch_unwind(wait).unwrap_or(false)
+            };
+            let parties: Vec<_> =
+                (0..PARTIES).map(|_| scope.spawn(party)).collect();
+            for party in parties {
+                assert!(!party.join().unwrap(), "it was not complete");
+            }
+        });
+    }
+
+    #[test]
+    fn the_longest_patience_is_no_deadline() {
+        let shared = &new_barrier();
+        thread::scope(|scope| {
+            for _ in 0..PARTIES {
+                let party = || shared.wait(Duration::MAX, || {});
+                scope.spawn(move || assert!(party(), "broken"));
             }
         });
     }

@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::{env, process};
+use std::time::Duration;
+use std::{env, process, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -15,16 +16,29 @@ const GO: u8 = b'g';
 const BROKEN: u8 = b'b';
 const HEARD_BROKEN: i32 = 2;
 const HEARD_TOO_EARLY: i32 = 3;
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
-        None => check(&run()?),
+        None => {
+            limit_time();
+            check(&run()?)
+        }
         Some("party") => party(ARRIVED),
         Some("doubter") => party(ABORT),
         Some(role) => {
             bail!("unknown role {role:?}: expected \"party\" or \"doubter\"")
         }
     }
+}
+
+/// An answer that hangs is no answer.
+fn limit_time() {
+    thread::spawn(|| {
+        thread::sleep(PATIENCE);
+        eprintln!("not solved yet: it hangs, no result after {PATIENCE:?}");
+        process::exit(1)
+    });
 }
 
 fn check(ends: &[ExitStatus]) -> Result<()> {

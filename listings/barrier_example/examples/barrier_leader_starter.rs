@@ -1,12 +1,12 @@
 // ANCHOR: all
 //! Exercise: exactly one party leads each round.
 
-use std::env;
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use std::{env, process, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -16,10 +16,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
-        None => check(&run()?),
+        None => {
+            limit_time();
+            check(&run()?)
+        }
         Some("party") => party(),
         Some(role) => bail!("unknown role {role:?}: expected \"party\""),
     }
+}
+
+/// An answer that hangs is no answer.
+fn limit_time() {
+    thread::spawn(|| {
+        thread::sleep(2 * PATIENCE);
+        eprintln!("not solved yet: it hangs, no result after {PATIENCE:?}");
+        process::exit(1)
+    });
 }
 
 fn check(log: &str) -> Result<()> {

@@ -2,15 +2,18 @@
 //! Proves that no party leaves a round before the last has arrived.
 
 use std::env;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 const PARTIES: usize = 4;
 const ROUNDS: usize = 50;
+const ARRIVED: u8 = b'a';
+const GO: u8 = b'g';
+const BROKEN: u8 = b'b';
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -22,8 +25,7 @@ fn main() -> Result<()> {
 
 // ANCHOR: proof
 fn parent() -> Result<()> {
-    let (log, children) = run_all_rounds()?;
-    let log = read_to_end(log, children)?;
+    let log = log_of_all_rounds()?;
     let lines: Vec<&str> = log.lines().collect();
     assert_eq!(lines.len(), 2 * PARTIES * ROUNDS);
     for round in 1..=ROUNDS {
@@ -43,17 +45,15 @@ fn party() -> Result<()> {
     let mut coordinator = UnixStream::from(stdin);
     for round in 1..=ROUNDS {
         println!("before {round}");
-        coordinator.write_all(b"a")?;
-        let mut answer = [0];
-        coordinator.read_exact(&mut answer)?;
+        meet(&mut coordinator)?;
         println!("after {round}");
     }
     Ok(())
 }
 
 /// All parties write to one pipe, which keeps their lines in order.
-fn run_all_rounds() -> Result<(PipeReader, Vec<Child>)> {
-    let (log, writer) = io::pipe()?;
+fn log_of_all_rounds() -> Result<String> {
+    let (mut log, writer) = io::pipe()?;
     let mut children = Vec::new();
     let mut parties = Vec::new();
     for _ in 0..PARTIES {
@@ -61,15 +61,19 @@ fn run_all_rounds() -> Result<(PipeReader, Vec<Child>)> {
         children.push(child);
         parties.push(party);
     }
-    for _ in 0..ROUNDS {
-        for party in &mut parties {
-            party.read_exact(&mut [0]).context("a party has ended")?;
-        }
-        for party in &mut parties {
-            party.write_all(b"g").context("a party has ended")?;
-        }
+    drop(writer);
+    // The log fits into its pipe, so nobody has to read it meanwhile.
+    let led = coordinate(&mut parties, ROUNDS, |_| Ok(()));
+    drop(parties);
+    let mut text = String::new();
+    let read = log.read_to_string(&mut text);
+    for mut child in children {
+        let status = child.wait()?;
+        ensure!(status.success(), "a party ended with {status}");
     }
-    Ok((log, children))
+    led?;
+    read.context("cannot read the log")?;
+    Ok(text)
 }
 
 fn start(log: PipeWriter) -> Result<(Child, UnixStream)> {
@@ -83,13 +87,42 @@ fn start(log: PipeWriter) -> Result<(Child, UnixStream)> {
     Ok((child, ours))
 }
 
-fn read_to_end(mut log: PipeReader, children: Vec<Child>) -> Result<String> {
-    let mut text = String::new();
-    log.read_to_string(&mut text)?;
-    for mut child in children {
-        let status = child.wait()?;
-        ensure!(status.success(), "a party ended with {status}");
+/// Says "arrived" and waits for the coordinator's answer.
+fn meet(coordinator: &mut UnixStream) -> Result<()> {
+    coordinator
+        .write_all(&[ARRIVED])
+        .context("cannot say \"arrived\"")?;
+    let mut answer = [0];
+    coordinator
+        .read_exact(&mut answer)
+        .context("the coordinator is gone")?;
+    ensure!(answer == [GO], "the barrier is broken");
+    Ok(())
+}
+
+/// Opens the barrier once a round, after the action, until a party is missing.
+fn coordinate(
+    parties: &mut [UnixStream],
+    rounds: usize,
+    mut action: impl FnMut(usize) -> Result<()>,
+) -> Result<()> {
+    for round in 1..=rounds {
+        let outcome = match arrived(parties) {
+            true => action(round),
+            false => Err(anyhow!("round {round}: a party has ended")),
+        };
+        let answer = if outcome.is_ok() { GO } else { BROKEN };
+        for party in parties.iter_mut() {
+            // A dead party cannot read this; the next round finds it missing.
+            let _ = party.write_all(&[answer]);
+        }
+        outcome?;
     }
-    Ok(text)
+    Ok(())
+}
+
+/// Waits until every party has arrived. False if one of them never will.
+fn arrived(parties: &mut [UnixStream]) -> bool {
+    parties.iter_mut().all(|p| p.read_exact(&mut [0]).is_ok())
 }
 // ANCHOR_END: all

@@ -14,13 +14,10 @@ fn main() -> anyhow::Result<()> {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::io::{self, PipeReader, Write};
-    use std::os::fd::AsFd;
     use std::sync::Barrier;
-    use std::{env, fs};
+    use std::{env, fs, thread};
 
     use anyhow::{Context, Result, bail};
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
     use nix::sys::signal::{Signal, kill};
     use nix::sys::wait::waitpid;
@@ -39,10 +36,11 @@ mod linux {
     fn parent() -> Result<()> {
         let barrier: &Barrier = share(Barrier::new(2))?;
         let child = fork_party(barrier)?;
-        child.wait_until_asleep()?;
+        let asleep = child.falls_asleep()?;
         let leader = barrier.wait().is_leader();
         assert!(leader, "the count is shared: this process came second");
-        assert!(child.is_silent_for(100)?, "but the child was not woken");
+        // Who is woken runs at once, and has to fall asleep once more.
+        assert_eq!(child.falls_asleep()?, asleep, "the child was not woken");
         println!("the parent went through the barrier, the child sleeps on");
         Ok(())
     }
@@ -68,18 +66,14 @@ mod linux {
     /// A forked child that is killed and reaped at the end.
     struct Party {
         pid: Pid,
-        output: PipeReader,
     }
 
     fn fork_party(barrier: &Barrier) -> Result<Party> {
-        let (output, mut writer) = io::pipe()?;
         // SAFETY: this process has one thread, so no lock is held by another.
         match unsafe { fork() }.context("cannot fork")? {
-            ForkResult::Parent { child } => Ok(Party { pid: child, output }),
+            ForkResult::Parent { child } => Ok(Party { pid: child }),
             ForkResult::Child => {
-                drop(output);
                 barrier.wait();
-                let _ = writer.write_all(b"g");
                 // SAFETY: ends this process without the parent's code.
                 unsafe { libc::_exit(0) }
             }
@@ -87,22 +81,28 @@ mod linux {
     }
 
     impl Party {
-        /// The child sleeps nowhere but in the barrier.
-        fn wait_until_asleep(&self) -> Result<()> {
-            let file = format!("/proc/{}/stat", self.pid);
-            while !fs::read_to_string(&file)?.contains(") S ") {
-                // Ends early if the child goes through alone.
-                if !self.is_silent_for(1)? {
-                    bail!("the child did not wait for this process");
+        /// The child sleeps nowhere but at the barrier. Returns how often it
+        /// has fallen asleep.
+        fn falls_asleep(&self) -> Result<u64> {
+            loop {
+                let file = format!("/proc/{}/status", self.pid);
+                let status = fs::read_to_string(&file)
+                    .with_context(|| format!("cannot read {file}"))?;
+                let field = |name| {
+                    let line = status.lines().find_map(|line| {
+                        line.strip_prefix(name)?.strip_prefix(':')
+                    });
+                    line.map(str::trim).context("not in /proc/PID/status")
+                };
+                match field("State")?.chars().next() {
+                    Some('S') => {
+                        let times = field("voluntary_ctxt_switches")?;
+                        return times.parse().context("not a number");
+                    }
+                    Some('Z') => bail!("it has ended instead of sleeping"),
+                    _ => thread::yield_now(),
                 }
             }
-            Ok(())
-        }
-
-        fn is_silent_for(&self, milliseconds: u16) -> Result<bool> {
-            let mut ends =
-                [PollFd::new(self.output.as_fd(), PollFlags::POLLIN)];
-            Ok(poll(&mut ends, PollTimeout::from(milliseconds))? == 0)
         }
     }
 

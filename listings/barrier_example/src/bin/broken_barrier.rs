@@ -7,7 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::{env, process};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
 
@@ -41,17 +42,23 @@ fn parent() -> Result<()> {
         children.push((role, child));
         parties.push(stream);
     }
-    coordinate(&mut parties)?;
+    let complete = coordinate(&mut parties);
+    if complete.is_err() {
+        // Whoever waits for an answer reads the end of file.
+        parties.clear();
+    }
     for (role, child) in &mut children {
         println!("{role}: {}", child.wait()?);
     }
+    complete?;
     Ok(())
 }
 // ANCHOR_END: parent
 
 // ANCHOR: coordinate
 /// Opens the barrier in each round that is complete, until a party ends.
-fn coordinate(parties: &mut [UnixStream]) -> Result<()> {
+/// Returns how many rounds were complete.
+fn coordinate(parties: &mut [UnixStream]) -> Result<usize> {
     for round in 1.. {
         let mut waiting = vec![false; parties.len()];
         while waiting.contains(&false) {
@@ -61,12 +68,12 @@ fn coordinate(parties: &mut [UnixStream]) -> Result<()> {
             }
             println!("round {round} is broken");
             tell(parties, BROKEN);
-            return Ok(());
+            return Ok(round - 1);
         }
         println!("round {round} is complete");
         tell(parties, GO);
     }
-    Ok(())
+    bail!("there is no round after the last number")
 }
 // ANCHOR_END: coordinate
 
@@ -77,7 +84,10 @@ fn next_event(parties: &mut [UnixStream]) -> Result<Option<usize>> {
         .iter()
         .map(|party| PollFd::new(party.as_fd(), PollFlags::POLLIN))
         .collect();
-    poll(&mut ends, PollTimeout::NONE).context("cannot poll the parties")?;
+    // A signal that this process handles ends `poll` early.
+    while let Err(error) = poll(&mut ends, PollTimeout::NONE) {
+        ensure!(error == Errno::EINTR, "cannot poll the parties: {error}");
+    }
     let party = ends.iter().position(|end| end.any() == Some(true));
     let party = party.context("poll returned without an event")?;
     let mut byte = [0];

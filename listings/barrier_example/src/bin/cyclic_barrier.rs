@@ -4,11 +4,14 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{
+    Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio,
+};
 use std::time::{Duration, Instant};
 use std::{env, process, thread};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 const ARRIVED: u8 = b'a';
@@ -17,10 +20,10 @@ const BROKEN: u8 = b'b';
 const HEARD_BROKEN: i32 = 2;
 
 fn main() -> Result<()> {
-    match env::args().nth(1).as_deref() {
+    match env::args_os().nth(1) {
         None => parent(),
-        Some("prompt") => prompt(),
-        Some("late") => late(),
+        Some(role) if role == "prompt" => prompt(),
+        Some(role) if role == "late" => late(),
         Some(role) => {
             bail!("unknown role {role:?}: expected \"prompt\" or \"late\"")
         }
@@ -31,23 +34,34 @@ fn main() -> Result<()> {
 fn parent() -> Result<()> {
     let roles = ["prompt", "prompt", "late"];
     let mut parties = Vec::new();
+    let outcome = lead(roles, &mut parties);
+    let ends = join(parties, Duration::from_secs(10));
+    outcome?;
+    for (role, end) in roles.iter().zip(ends) {
+        writeln!(io::stdout(), "{role}: {}", end?)?;
+    }
+    Ok(())
+}
+
+fn lead(roles: [&str; 3], parties: &mut Vec<Party>) -> Result<()> {
+    let mut out = io::stdout();
     for role in roles {
         parties.push(start(role)?);
     }
     let ample = Duration::from_secs(10);
     let brief = Duration::from_millis(100);
     for (number, patience) in [(1, ample), (2, ample), (3, brief)] {
-        let action = || println!("all have arrived for round {number}");
-        match round(&mut parties, patience, action)? {
-            Round::Complete => println!("round {number} is complete"),
+        let action = || {
+            writeln!(io::stdout(), "all have arrived for round {number}")
+                .context("cannot print")
+        };
+        match round(parties, patience, action)? {
+            Round::Complete => writeln!(out, "round {number} is complete")?,
             Round::Broken(why) => {
-                println!("round {number} is broken: {why}");
+                writeln!(out, "round {number} is broken: {why}")?;
                 break;
             }
         }
-    }
-    for (role, party) in roles.iter().zip(&mut parties) {
-        println!("{role}: {}", party.process.wait()?);
     }
     Ok(())
 }
@@ -77,44 +91,83 @@ fn start(role: &str) -> Result<Party> {
 }
 // ANCHOR_END: start
 
+// ANCHOR: join
+/// Waits for all parties; kills those that have not ended after `patience`.
+fn join(parties: Vec<Party>, patience: Duration) -> Vec<Result<ExitStatus>> {
+    let deadline = Instant::now().checked_add(patience);
+    let mut ending = Vec::new();
+    for party in parties {
+        // Without `answers`: whoever waits for one reads the end of file.
+        ending.push((party.process, party.arrivals));
+    }
+    let mut ends = Vec::new();
+    for (mut process, mut arrivals) in ending {
+        if !comes_to_its_end(&mut arrivals, deadline) {
+            // An error means that it has ended in this moment.
+            let _ = process.kill();
+        }
+        ends.push(process.wait().context("cannot wait for a party"));
+    }
+    ends
+}
+
+/// The pipe of a party ends with it. False at the deadline.
+fn comes_to_its_end(
+    arrivals: &mut ChildStdout,
+    deadline: Option<Instant>,
+) -> bool {
+    loop {
+        let mut end = [PollFd::new(arrivals.as_fd(), PollFlags::POLLIN)];
+        match poll_until(&mut end, deadline) {
+            Ok(true) if arrivals.read(&mut [0]).is_ok_and(|n| n > 0) => {}
+            Ok(true) => return true,
+            _ => return false,
+        }
+    }
+}
+// ANCHOR_END: join
+
 // ANCHOR: round
 enum Round {
     Complete,
     Broken(&'static str),
 }
 
-/// After a broken round there must not be another.
+/// After a broken or a failed round there must not be another.
 fn round(
     parties: &mut [Party],
     patience: Duration,
-    action: impl FnOnce(),
+    action: impl FnOnce() -> Result<()>,
 ) -> Result<Round> {
-    let mut waiting = vec![false; parties.len()];
-    let mut deadline = None;
-    let outcome = loop {
-        if !waiting.contains(&false) {
-            break Round::Complete;
-        }
-        match next_event(parties, &mut waiting, deadline)? {
-            Event::Arrival => {}
-            Event::End => break Round::Broken("a party has ended"),
-            Event::TooLate => break Round::Broken("a party is too late"),
-        }
-        // The clock runs while somebody waits.
-        deadline.get_or_insert_with(|| Instant::now() + patience);
-    };
-    let answer = match outcome {
-        Round::Complete => GO,
-        Round::Broken(_) => BROKEN,
-    };
-    if answer == GO {
-        action();
+    let mut outcome = arrivals(parties, patience);
+    if let Ok(Round::Complete) = outcome {
+        outcome = action().map(|()| Round::Complete);
     }
+    let answer = match outcome {
+        Ok(Round::Complete) => GO,
+        _ => BROKEN,
+    };
     for party in parties {
         // A party that has ended cannot be told, and need not be.
         let _ = party.answers.write_all(&[answer]);
     }
-    Ok(outcome)
+    outcome
+}
+
+fn arrivals(parties: &mut [Party], patience: Duration) -> Result<Round> {
+    let mut waiting = vec![false; parties.len()];
+    let mut deadline = None;
+    while waiting.contains(&false) {
+        match next_event(parties, &mut waiting, deadline)? {
+            Event::Arrival => {}
+            Event::End => return Ok(Round::Broken("a party has ended")),
+            Event::TooLate => return Ok(Round::Broken("a party is too late")),
+        }
+        // The clock runs while somebody waits. `None` is no deadline: the
+        // time is so long that no clock shows its end.
+        deadline = deadline.or(Instant::now().checked_add(patience));
+    }
+    Ok(Round::Complete)
 }
 // ANCHOR_END: round
 
@@ -135,17 +188,9 @@ fn next_event(
         .iter()
         .map(|party| PollFd::new(party.arrivals.as_fd(), PollFlags::POLLIN))
         .collect();
-    let timeout = match deadline {
-        None => PollTimeout::NONE,
-        Some(instant) => {
-            let left = instant.saturating_duration_since(Instant::now());
-            // Rounded up: it must not fire before the deadline.
-            PollTimeout::try_from(left.as_millis() + 1)?
-        }
-    };
     // With some luck, several arrive now, and one look finds them all.
     thread::yield_now();
-    if poll(&mut ends, timeout).context("cannot poll the parties")? == 0 {
+    if !poll_until(&mut ends, deadline)? {
         return Ok(Event::TooLate);
     }
     let stirred: Vec<_> = ends.iter().map(|e| e.any() == Some(true)).collect();
@@ -164,6 +209,30 @@ fn next_event(
 }
 // ANCHOR_END: next_event
 
+// ANCHOR: poll_until
+/// Waits until one of the ends stirs. False at the deadline.
+fn poll_until(ends: &mut [PollFd], deadline: Option<Instant>) -> Result<bool> {
+    loop {
+        let timeout = match deadline {
+            None => PollTimeout::NONE,
+            Some(instant) => {
+                let left = instant.saturating_duration_since(Instant::now());
+                // Rounded up: it must not end before the deadline.
+                let left = left.as_micros().div_ceil(1000);
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        match poll(ends, timeout) {
+            // A signal that this process handles: the clock runs on.
+            Err(Errno::EINTR) => {}
+            // The longest time-out is shorter than some deadlines.
+            Ok(0) if deadline.is_some_and(|it| Instant::now() < it) => {}
+            count => return Ok(count.context("cannot poll the parties")? > 0),
+        }
+    }
+}
+// ANCHOR_END: poll_until
+
 // ANCHOR: late
 fn prompt() -> Result<()> {
     let mut coordinator = coordinator()?;
@@ -176,10 +245,7 @@ fn late() -> Result<()> {
     if wait(&mut coordinator)? && wait(&mut coordinator)? {
         // Its third round's work takes until the others have given up.
         let answers = coordinator.answers.as_fd();
-        poll(
-            &mut [PollFd::new(answers, PollFlags::POLLIN)],
-            PollTimeout::NONE,
-        )?;
+        poll_until(&mut [PollFd::new(answers, PollFlags::POLLIN)], None)?;
         while wait(&mut coordinator)? {}
     }
     process::exit(HEARD_BROKEN);

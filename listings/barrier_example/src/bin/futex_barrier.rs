@@ -13,19 +13,25 @@ fn main() -> anyhow::Result<()> {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::ffi::OsString;
+    use std::io::{self, Write};
     use std::os::fd::{AsFd, OwnedFd};
     use std::os::unix::process::parent_id;
     use std::process::{Command, ExitStatus, Stdio};
     use std::sync::atomic::AtomicU32;
     use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+    use std::thread::ScopedJoinHandle;
     use std::time::{Duration, Instant};
-    use std::{env, io, process, thread};
+    use std::{env, mem, process, thread};
 
     use anyhow::{Context, Result, anyhow, bail, ensure};
+    use nix::fcntl::{FcntlArg, SealFlag, fcntl};
     use nix::sys::memfd::{MFdFlags, memfd_create};
     use nix::sys::mman::{MapFlags, ProtFlags, mmap};
     use nix::sys::prctl::set_pdeathsig;
     use nix::sys::signal::{Signal, raise};
+    use nix::sys::stat::fstat;
+    use nix::unistd::ftruncate;
     use rustix::io::Errno;
     use rustix::thread::futex;
 
@@ -33,10 +39,11 @@ mod linux {
     const ROUNDS: u32 = 1000;
 
     pub fn main() -> Result<()> {
-        match env::args().nth(1).as_deref() {
+        let mut args = env::args_os().skip(1);
+        match args.next() {
             None => parent(),
-            Some("party") => party(u32::MAX),
-            Some("short-lived") => party(ROUNDS),
+            Some(role) if role == "party" => party(args.next(), u32::MAX),
+            Some(role) if role == "short-lived" => party(args.next(), ROUNDS),
             Some(role) => bail!(
                 "unknown role {role:?}: expected \"party\" or \"short-lived\""
             ),
@@ -61,7 +68,8 @@ mod linux {
     impl Shared {
         /// True once all have arrived, false if the barrier is broken.
         fn wait(&self, patience: Duration, action: impl FnOnce()) -> bool {
-            let deadline = Instant::now() + patience;
+            // Further away than any clock shows: no deadline.
+            let deadline = Instant::now().checked_add(patience);
             let open = self.phase.load(Acquire);
             if open & BROKEN != 0 {
                 return false;
@@ -70,7 +78,9 @@ mod linux {
             // Fails if the round was broken meanwhile: then no action runs.
             if last && self.change(open, open | ACTING) {
                 self.arrived.store(0, Relaxed);
+                let unfinished = BreakOnDrop(self);
                 action();
+                mem::forget(unfinished);
                 self.settle(open | ACTING, open.wrapping_add(ROUND));
             }
             // The others may arrive in a moment: that saves falling asleep.
@@ -84,8 +94,8 @@ mod linux {
                     return false;
                 }
                 // No deadline cuts the action short.
-                let deadline = (phase == open).then_some(deadline);
-                if !self.sleep(phase, deadline) {
+                let limit = if phase == open { deadline } else { None };
+                if !self.sleep(phase, limit) {
                     self.settle(open, open | BROKEN);
                 }
             }
@@ -112,6 +122,15 @@ mod linux {
         fn break_for_all(&self) {
             self.phase.fetch_or(BROKEN, Release);
             self.wake();
+        }
+    }
+
+    /// An action that panics breaks the barrier.
+    struct BreakOnDrop<'a>(&'a Shared);
+
+    impl Drop for BreakOnDrop<'_> {
+        fn drop(&mut self) {
+            self.0.break_for_all();
         }
     }
     // ANCHOR_END: settle
@@ -141,16 +160,17 @@ mod linux {
     // ANCHOR_END: futex
 
     // ANCHOR: party
-    fn party(rounds: u32) -> Result<()> {
+    fn party(parent: Option<OsString>, rounds: u32) -> Result<()> {
         // The parent's death must not leave this process asleep for ever.
         set_pdeathsig(Signal::SIGKILL)?;
-        let parent = env::args().nth(2).context("missing the parent's pid")?;
-        ensure!(parent_id().to_string() == parent, "the parent is gone");
+        let parent = parent.context("missing the parent's pid")?;
+        let here = parent == *parent_id().to_string();
+        ensure!(here, "the parent is gone");
         let shared = map(io::stdin())?;
         for round in 1..=rounds {
             shared.work.fetch_add(1, Relaxed);
             if !shared.wait(Duration::from_secs(10), || {}) {
-                println!("broken after round {}", round - 1);
+                writeln!(io::stdout(), "broken after round {}", round - 1)?;
                 process::exit(2);
             }
             // Until this party arrives again, the others can be at most one
@@ -164,23 +184,31 @@ mod linux {
     // ANCHOR_END: party
 
     fn parent() -> Result<()> {
-        let memory = memfd_create("barrier", MFdFlags::MFD_CLOEXEC)?;
-        nix::unistd::ftruncate(&memory, size_of::<Shared>().try_into()?)?;
+        let memory = new_memory()?;
         let shared = map(&memory)?;
-        thread::scope(|scope| {
+        let ends = thread::scope(|scope| {
             let mut watchers = Vec::new();
             for role in ["party", "party", "party", "short-lived"] {
-                let memory = memory.try_clone()?;
-                watchers.push(scope.spawn(|| watch(role, memory, shared)));
+                let watcher = memory.try_clone().and_then(|memory| {
+                    let watch = move || watch(role, memory, shared);
+                    thread::Builder::new().spawn_scoped(scope, watch)
+                });
+                if watcher.is_err() {
+                    // Those that wait already would wait for ever.
+                    shared.break_for_all();
+                }
+                watchers.push(watcher);
             }
-            let ends: Vec<_> = watchers.into_iter().map(|w| w.join()).collect();
-            for end in ends {
-                let status =
-                    end.map_err(|_| anyhow!("a watcher panicked"))??;
-                println!("{status}");
-            }
-            Ok(())
-        })
+            let end = |watcher: io::Result<ScopedJoinHandle<_>>| {
+                let watcher = watcher.context("cannot start a watcher")?;
+                watcher.join().map_err(|_| anyhow!("a watcher panicked"))?
+            };
+            watchers.into_iter().map(end).collect::<Vec<_>>()
+        });
+        for end in ends {
+            writeln!(io::stdout(), "{}", end?)?;
+        }
+        Ok(())
     }
 
     // ANCHOR: watch
@@ -190,26 +218,52 @@ mod linux {
         memory: OwnedFd,
         shared: &Shared,
     ) -> Result<ExitStatus> {
-        let status = Command::new(env::current_exe()?)
+        let end = run(role, memory);
+        shared.break_for_all();
+        end
+    }
+
+    fn run(role: &str, memory: OwnedFd) -> Result<ExitStatus> {
+        let mut party = Command::new(env::current_exe()?)
             .args([role, &process::id().to_string()])
             .stdin(Stdio::from(memory))
-            .status();
-        shared.break_for_all();
-        status.context("cannot run a party")
+            .spawn()
+            .context("cannot start a party")?;
+        party.wait().context("cannot wait for a party")
     }
     // ANCHOR_END: watch
 
     // ANCHOR: map
+    fn new_memory() -> Result<OwnedFd> {
+        let sealable = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let memory = memfd_create("barrier", sealable)?;
+        ftruncate(&memory, size_of::<Shared>().try_into()?)?;
+        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
+        fcntl(&memory, FcntlArg::F_ADD_SEALS(seals))?;
+        Ok(memory)
+    }
+
     fn map(memory: impl AsFd) -> Result<&'static Shared> {
-        let length = size_of::<Shared>().try_into()?;
+        let seals = fcntl(&memory, FcntlArg::F_GET_SEALS)
+            .context("this is no shared memory")?;
+        let length: usize = fstat(&memory)?.st_size.try_into()?;
+        // A file that shrinks under a mapping is the reader's death.
+        let stays = SealFlag::from_bits_truncate(seals)
+            .contains(SealFlag::F_SEAL_SHRINK);
+        ensure!(
+            stays && length == size_of::<Shared>(),
+            "expected {} bytes that stay, found {length}",
+            size_of::<Shared>()
+        );
+        let length = length.try_into()?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping, at an address that the kernel chooses.
         let address = unsafe {
             mmap(None, length, access, MapFlags::MAP_SHARED, memory, 0)
         }
         .context("cannot map the shared memory")?;
-        // SAFETY: the mapping is never removed, starts at a page's border, and
-        // any bytes are valid atomics, zeros at first.
+        // SAFETY: the mapping is never removed, is large enough and stays so,
+        // starts at a page's border, and any bytes are valid atomics.
         Ok(unsafe { address.cast::<Shared>().as_ref() })
     }
     // ANCHOR_END: map

@@ -1,27 +1,29 @@
 // ANCHOR: all
 //! Proves that a party that misses the deadline hears so when it arrives.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-use std::{env, process};
+use std::os::fd::AsFd;
+use std::process::{
+    Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio,
+};
+use std::time::{Duration, Instant};
+use std::{env, process, thread};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+const ARRIVED: u8 = b'a';
+const GO: u8 = b'g';
 const BROKEN: u8 = b'b';
 const HEARD_BROKEN: i32 = 2;
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => parent(),
-        Some("prompt") => party(|_| Ok(())),
-        // Its work takes until the others have given up.
-        Some("late") => party(|coordinator| {
-            readable(coordinator, PollTimeout::NONE).map(|_| ())
-        }),
+        Some("prompt") => prompt(),
+        Some("late") => late(),
         Some(role) => {
             bail!("unknown role {role:?}: expected \"prompt\" or \"late\"")
         }
@@ -30,48 +32,222 @@ fn main() -> Result<()> {
 
 // ANCHOR: proof
 fn parent() -> Result<()> {
-    let (mut prompt_child, mut prompt) = start("prompt")?;
-    let (mut late_child, mut late) = start("late")?;
-    let ample = PollTimeout::try_from(Duration::from_secs(10))?;
-    let brief = PollTimeout::try_from(Duration::from_millis(100))?;
-    assert!(readable(&prompt, ample)?, "the prompt party arrives");
-    assert!(!readable(&late, brief)?, "the late party does not");
-    for party in [&mut prompt, &mut late] {
-        party.write_all(&[BROKEN])?;
+    let mut parties = vec![start("prompt")?, start("late")?];
+    let brief = Duration::from_millis(100);
+    let outcome = round(&mut parties, brief, || bail!("an action"));
+    let ends = join(parties, Duration::from_secs(10));
+    assert!(matches!(outcome?, Round::Broken("a party is too late")));
+    for (party, end) in ["prompt", "late"].iter().zip(ends) {
+        assert_eq!(end?.code(), Some(HEARD_BROKEN), "{party}");
     }
-    assert!(readable(&late, ample)?, "the late party arrives after all");
-    assert_eq!(prompt_child.wait()?.code(), Some(HEARD_BROKEN));
-    assert_eq!(late_child.wait()?.code(), Some(HEARD_BROKEN));
     println!("the prompt party and the late one hear the same");
     Ok(())
 }
+
+/// Arrives when the others have given up: then its pipe holds the answer.
+fn late() -> Result<()> {
+    let mut coordinator = coordinator()?;
+    let answers = coordinator.answers.as_fd();
+    poll_until(&mut [PollFd::new(answers, PollFlags::POLLIN)], None)?;
+    while wait(&mut coordinator)? {}
+    process::exit(HEARD_BROKEN);
+}
 // ANCHOR_END: proof
 
-fn party(work: impl FnOnce(&UnixStream) -> Result<()>) -> Result<()> {
-    let stdin = io::stdin().as_fd().try_clone_to_owned()?;
-    let mut coordinator = UnixStream::from(stdin);
-    work(&coordinator)?;
-    coordinator.write_all(b"a").context("cannot arrive")?;
-    let mut answer = [0];
-    coordinator.read_exact(&mut answer).context("no answer")?;
-    if answer == [BROKEN] {
-        process::exit(HEARD_BROKEN);
-    }
-    Ok(())
+struct Party {
+    process: Child,
+    arrivals: ChildStdout,
+    answers: ChildStdin,
 }
 
-fn readable(stream: &UnixStream, timeout: PollTimeout) -> Result<bool> {
-    let mut ends = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
-    Ok(poll(&mut ends, timeout).context("cannot poll")? > 0)
-}
-
-fn start(role: &str) -> Result<(Child, UnixStream)> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let child = Command::new(env::current_exe()?)
+fn start(role: &str) -> Result<Party> {
+    let mut process = Command::new(env::current_exe()?)
         .arg(role)
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start the {role} party"))?;
-    Ok((child, ours))
+    let arrivals = process.stdout.take().context("no pipe from a party")?;
+    let answers = process.stdin.take().context("no pipe to a party")?;
+    Ok(Party {
+        process,
+        arrivals,
+        answers,
+    })
+}
+
+/// Waits for all parties; kills those that have not ended after `patience`.
+fn join(parties: Vec<Party>, patience: Duration) -> Vec<Result<ExitStatus>> {
+    let deadline = Instant::now().checked_add(patience);
+    let mut ending = Vec::new();
+    for party in parties {
+        // Without `answers`: whoever waits for one reads the end of file.
+        ending.push((party.process, party.arrivals));
+    }
+    let mut ends = Vec::new();
+    for (mut process, mut arrivals) in ending {
+        if !comes_to_its_end(&mut arrivals, deadline) {
+            // An error means that it has ended in this moment.
+            let _ = process.kill();
+        }
+        ends.push(process.wait().context("cannot wait for a party"));
+    }
+    ends
+}
+
+/// The pipe of a party ends with it. False at the deadline.
+fn comes_to_its_end(
+    arrivals: &mut ChildStdout,
+    deadline: Option<Instant>,
+) -> bool {
+    loop {
+        let mut end = [PollFd::new(arrivals.as_fd(), PollFlags::POLLIN)];
+        match poll_until(&mut end, deadline) {
+            Ok(true) if arrivals.read(&mut [0]).is_ok_and(|n| n > 0) => {}
+            Ok(true) => return true,
+            _ => return false,
+        }
+    }
+}
+
+enum Round {
+    Complete,
+    Broken(&'static str),
+}
+
+/// After a broken or a failed round there must not be another.
+fn round(
+    parties: &mut [Party],
+    patience: Duration,
+    action: impl FnOnce() -> Result<()>,
+) -> Result<Round> {
+    let mut outcome = arrivals(parties, patience);
+    if let Ok(Round::Complete) = outcome {
+        outcome = action().map(|()| Round::Complete);
+    }
+    let answer = match outcome {
+        Ok(Round::Complete) => GO,
+        _ => BROKEN,
+    };
+    for party in parties {
+        // A party that has ended cannot be told, and need not be.
+        let _ = party.answers.write_all(&[answer]);
+    }
+    outcome
+}
+
+fn arrivals(parties: &mut [Party], patience: Duration) -> Result<Round> {
+    let mut waiting = vec![false; parties.len()];
+    let mut deadline = None;
+    while waiting.contains(&false) {
+        match next_event(parties, &mut waiting, deadline)? {
+            Event::Arrival => {}
+            Event::End => return Ok(Round::Broken("a party has ended")),
+            Event::TooLate => return Ok(Round::Broken("a party is too late")),
+        }
+        // The clock runs while somebody waits. `None` is no deadline: the
+        // time is so long that no clock shows its end.
+        deadline = deadline.or(Instant::now().checked_add(patience));
+    }
+    Ok(Round::Complete)
+}
+
+enum Event {
+    Arrival,
+    End,
+    TooLate,
+}
+
+/// Sleeps until something happens, then hears all who have arrived by then.
+fn next_event(
+    parties: &mut [Party],
+    waiting: &mut [bool],
+    deadline: Option<Instant>,
+) -> Result<Event> {
+    let mut ends: Vec<_> = parties
+        .iter()
+        .map(|party| PollFd::new(party.arrivals.as_fd(), PollFlags::POLLIN))
+        .collect();
+    // With some luck, several arrive now, and one look finds them all.
+    thread::yield_now();
+    if !poll_until(&mut ends, deadline)? {
+        return Ok(Event::TooLate);
+    }
+    let stirred: Vec<_> = ends.iter().map(|e| e.any() == Some(true)).collect();
+    for (party, stirred) in stirred.into_iter().enumerate() {
+        let mut byte = [0];
+        if !stirred {
+            continue;
+        }
+        match parties[party].arrivals.read_exact(&mut byte) {
+            Ok(()) if byte == [ARRIVED] => waiting[party] = true,
+            Ok(()) => bail!("heard {byte:?}, expected {:?}", [ARRIVED]),
+            Err(_) => return Ok(Event::End),
+        }
+    }
+    Ok(Event::Arrival)
+}
+
+/// Waits until one of the ends stirs. False at the deadline.
+fn poll_until(ends: &mut [PollFd], deadline: Option<Instant>) -> Result<bool> {
+    loop {
+        let timeout = match deadline {
+            None => PollTimeout::NONE,
+            Some(instant) => {
+                let left = instant.saturating_duration_since(Instant::now());
+                // Rounded up: it must not end before the deadline.
+                let left = left.as_micros().div_ceil(1000);
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        match poll(ends, timeout) {
+            // A signal that this process handles: the clock runs on.
+            Err(Errno::EINTR) => {}
+            // The longest time-out is shorter than some deadlines.
+            Ok(0) if deadline.is_some_and(|it| Instant::now() < it) => {}
+            count => return Ok(count.context("cannot poll the parties")? > 0),
+        }
+    }
+}
+
+fn prompt() -> Result<()> {
+    let mut coordinator = coordinator()?;
+    while wait(&mut coordinator)? {}
+    process::exit(HEARD_BROKEN);
+}
+
+struct Coordinator {
+    arrivals: File,
+    answers: File,
+}
+
+fn coordinator() -> Result<Coordinator> {
+    // Without the buffers of `io::stdin` and `io::stdout`.
+    let arrivals = io::stdout().as_fd().try_clone_to_owned()?;
+    let answers = io::stdin().as_fd().try_clone_to_owned()?;
+    Ok(Coordinator {
+        arrivals: File::from(arrivals),
+        answers: File::from(answers),
+    })
+}
+
+/// True once all have arrived, false if the barrier is broken.
+fn wait(coordinator: &mut Coordinator) -> Result<bool> {
+    coordinator
+        .arrivals
+        .write_all(&[ARRIVED])
+        .context("cannot say \"arrived\"")?;
+    // The answer may be there in a moment: that saves falling asleep.
+    thread::yield_now();
+    let mut answer = [0];
+    coordinator
+        .answers
+        .read_exact(&mut answer)
+        .context("the coordinator is gone")?;
+    match answer {
+        [GO] => Ok(true),
+        [BROKEN] => Ok(false),
+        _ => bail!("heard {answer:?}, expected {:?} or {:?}", [GO], [BROKEN]),
+    }
 }
 // ANCHOR_END: all

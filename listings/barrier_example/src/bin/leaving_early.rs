@@ -7,9 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::{env, process};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
 
+const ARRIVED: u8 = b'a';
 const GO: u8 = b'g';
 const BROKEN: u8 = b'b';
 const HEARD_BROKEN: i32 = 2;
@@ -50,19 +53,57 @@ fn run(roles: [&str; 3]) -> Result<(usize, Vec<ExitStatus>)> {
         children.push(child);
         parties.push(party);
     }
-    let mut complete = 0;
-    while parties.iter_mut().all(|p| p.read_exact(&mut [0]).is_ok()) {
-        tell(&mut parties, GO);
-        complete += 1;
+    let complete = coordinate(&mut parties);
+    if complete.is_err() {
+        parties.clear();
     }
-    tell(&mut parties, BROKEN);
-    let ends = children.iter_mut().map(Child::wait);
-    Ok((complete, ends.collect::<io::Result<_>>()?))
+    let ends: Vec<_> = children.iter_mut().map(Child::wait).collect();
+    Ok((complete?, ends.into_iter().collect::<io::Result<_>>()?))
+}
+
+/// Opens the barrier in each round that is complete, until a party ends.
+/// Returns how many rounds were complete.
+fn coordinate(parties: &mut [UnixStream]) -> Result<usize> {
+    for round in 1.. {
+        let mut waiting = vec![false; parties.len()];
+        while waiting.contains(&false) {
+            if let Some(party) = next_event(parties)? {
+                waiting[party] = true;
+                continue;
+            }
+            println!("round {round} is broken");
+            tell(parties, BROKEN);
+            return Ok(round - 1);
+        }
+        println!("round {round} is complete");
+        tell(parties, GO);
+    }
+    bail!("there is no round after the last number")
+}
+
+/// Waits for the next arrival and says whose it is; `None` if a party ended.
+fn next_event(parties: &mut [UnixStream]) -> Result<Option<usize>> {
+    let mut ends: Vec<_> = parties
+        .iter()
+        .map(|party| PollFd::new(party.as_fd(), PollFlags::POLLIN))
+        .collect();
+    // A signal that this process handles ends `poll` early.
+    while let Err(error) = poll(&mut ends, PollTimeout::NONE) {
+        ensure!(error == Errno::EINTR, "cannot poll the parties: {error}");
+    }
+    let party = ends.iter().position(|end| end.any() == Some(true));
+    let party = party.context("poll returned without an event")?;
+    let mut byte = [0];
+    match parties[party].read_exact(&mut byte) {
+        Ok(()) if byte == [ARRIVED] => Ok(Some(party)),
+        Ok(()) => bail!("heard {byte:?}, expected {:?}", [ARRIVED]),
+        Err(_) => Ok(None),
+    }
 }
 
 fn tell(parties: &mut [UnixStream], answer: u8) {
     for party in parties {
-        // One that has left cannot be told.
+        // A party that has ended cannot be told, and need not be.
         let _ = party.write_all(&[answer]);
     }
 }
@@ -71,14 +112,27 @@ fn party(rounds: usize) -> Result<()> {
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
     let mut coordinator = UnixStream::from(stdin);
     for _ in 0..rounds {
-        coordinator.write_all(b"a").context("cannot arrive")?;
-        let mut answer = [0];
-        coordinator.read_exact(&mut answer).context("no answer")?;
-        if answer == [BROKEN] {
+        if !wait(&mut coordinator)? {
             process::exit(HEARD_BROKEN);
         }
     }
     Ok(())
+}
+
+/// True once all have arrived, false if the barrier is broken.
+fn wait(coordinator: &mut UnixStream) -> Result<bool> {
+    coordinator
+        .write_all(&[ARRIVED])
+        .context("cannot say \"arrived\"")?;
+    let mut answer = [0];
+    coordinator
+        .read_exact(&mut answer)
+        .context("the coordinator is gone")?;
+    match answer {
+        [GO] => Ok(true),
+        [BROKEN] => Ok(false),
+        _ => bail!("heard {answer:?}, expected {:?} or {:?}", [GO], [BROKEN]),
+    }
 }
 
 fn start(role: &str) -> Result<(Child, UnixStream)> {
@@ -87,7 +141,7 @@ fn start(role: &str) -> Result<(Child, UnixStream)> {
         .arg(role)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .spawn()
-        .context("cannot start a party")?;
+        .with_context(|| format!("cannot start the {role} party"))?;
     Ok((child, ours))
 }
 // ANCHOR_END: all

@@ -95,7 +95,11 @@ mod linux {
         /// The child sleeps nowhere but in the futex.
         fn wait_until_asleep(&self) -> Result<()> {
             let file = format!("/proc/{}/stat", self.pid);
-            while !fs::read_to_string(&file)?.contains(") S ") {
+            let stat = || {
+                fs::read_to_string(&file)
+                    .with_context(|| format!("cannot read {file}"))
+            };
+            while !stat()?.contains(") S ") {
                 let mut end =
                     [PollFd::new(self.output.as_fd(), PollFlags::empty())];
                 if poll(&mut end, PollTimeout::from(1u8))? > 0 {
