@@ -15,11 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use harness::browser;
 use harness::expand;
 use harness::needs;
-use harness::pdf;
-use harness::programs::SECTIONS;
 use harness::supervise::Supervised;
 use harness::verified::Verified;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -92,12 +89,7 @@ fn works(verified: &Verified, command: &str) -> Result<()> {
             verified.once(command, &depends, || ends_well(&words))
         }
         ["cargo", "run", "--", "build"] => ends_well(&words),
-        ["cargo", "run", "--", "pdf"] => {
-            let pages = expand::pages(root())?;
-            let text: String =
-                pages.into_iter().map(|page| page.expanded).collect();
-            verified.once(command, &[text.as_bytes()], || prints(&words))
-        }
+        ["cargo", "run", "--", "pdf"] => Ok(()), // tests/pdf.rs runs it
         ["cargo", "run", ..] => serves(&words),
         ["cargo", "test"] => Ok(()),
         [
@@ -174,26 +166,6 @@ fn ends_well(words: &[&str]) -> Result<()> {
         "{}\n{}",
         faults.join("\n"),
         outcome.output
-    );
-    Ok(())
-}
-
-/// The printed book has pages, where there is a Chromium to print it.
-fn prints(words: &[&str]) -> Result<()> {
-    if browser::find().is_none() {
-        ensure!(!needs::on_ci(), "{}", browser::INSTALL);
-        eprintln!("skipped {}: {}", words.join(" "), browser::INSTALL);
-        return Ok(());
-    }
-    ends_well(words)?;
-    let file = fs::read(root().join(pdf::FILE))
-        .with_context(|| format!("cannot read {}", pdf::FILE))?;
-    let pages = file.windows(11).filter(|it| it == b"/Type /Page").count();
-    ensure!(
-        file.starts_with(b"%PDF-") && pages > SECTIONS.len(),
-        "{} has {} bytes and {pages} pages: that is not the book",
-        pdf::FILE,
-        file.len()
     );
     Ok(())
 }
