@@ -28,7 +28,7 @@ const LEAVING: Duration = Duration::from_secs(10);
 /// How much of what Chromium says on standard error an error repeats.
 const LAST_LINES: usize = 10;
 
-/// A running Chromium. It is killed when dropped, unless it has ended before.
+/// A running Chromium, which ends when this is dropped.
 pub struct Chromium {
     program: PathBuf,
     version: String,
@@ -194,10 +194,11 @@ impl Chromium {
         }
     }
 
-    /// Kills what still runs; returns how Chromium ended and what it said last.
+    /// Lets Chromium end, and kills what does not; returns how it ended and
+    /// what it said last.
     fn end(&mut self) -> String {
-        // If it is ending by itself, its own status says more than a kill's.
-        let said = self.remarks.recv_timeout(Duration::from_millis(500));
+        self.requests.take(); // which tells it to end and to tidy up
+        let said = self.remarks.recv_timeout(LEAVING.min(self.patience));
         let status = self.kill();
         let said = said.or_else(|_| self.remarks.recv_timeout(LEAVING));
         let said = said.unwrap_or_default();
@@ -226,15 +227,8 @@ impl Chromium {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        if self.ended.is_some() {
-            return;
-        }
-        self.requests.take(); // which tells it to end
-        let gone = self.remarks.recv_timeout(LEAVING);
-        let _ = self.kill();
-        if gone.is_err() {
-            // Whoever still lives may yet write into the profile.
-            let _ = self.remarks.recv_timeout(LEAVING);
+        if self.ended.is_none() {
+            self.end();
         }
     }
 }
