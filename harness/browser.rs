@@ -37,7 +37,7 @@ pub fn find() -> Result<PathBuf> {
 }
 
 /// Looks a program up as a shell does.
-pub fn find_program(name: &Path) -> Option<PathBuf> {
+fn find_program(name: &Path) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // Joining an absolute name to a folder leaves the name.
     env::split_paths(&path)

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use harness::expand;
-use harness::needs;
+use harness::needs::{self, MDBOOK};
 use harness::supervise::Supervised;
 use harness::verified::Verified;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -194,14 +194,13 @@ fn serves(words: &[&str]) -> Result<()> {
 /// Stock mdBook is not needed to read the book; where it is installed, it
 /// must work.
 fn stock_mdbook(words: &[&str]) -> Result<()> {
-    if Command::new("mdbook").arg("--version").output().is_err() {
-        ensure!(
-            !needs::on_ci(),
-            "mdbook is missing: cargo install mdbook --locked"
-        );
-        eprintln!("skipped {}: mdbook is not installed", words.join(" "));
-        return Ok(());
-    }
+    match MDBOOK.version() {
+        Err(problem) if !needs::on_ci() => {
+            eprintln!("skipped {}: {problem:#}", words.join(" "));
+            return Ok(());
+        }
+        version => version?,
+    };
     let folder = tempfile::tempdir()?;
     let place = folder.path().to_string_lossy().into_owned();
     if words[1] == "build" {
