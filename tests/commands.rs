@@ -100,17 +100,26 @@ fn works(verified: &Verified, command: &str) -> Result<()> {
         // It takes minutes; the lints see to it that it compiles.
         ["cargo", "bench", "--bench", name] => exists("benches", name),
         // A nightly toolchain is nothing that a reader must have. The same
-        // test runs without Miri as part of `cargo test`.
+        // test runs without Miri as part of `cargo test`, and with it in the
+        // workflow.
         [
             "cargo",
-            "+nightly",
+            nightly,
             "miri",
             "test",
             "-p",
             package,
             "--test",
             name,
-        ] => exists(&format!("{package}/tests"), name),
+        ] if nightly.starts_with("+nightly-") => {
+            let workflow = root().join(".github/workflows/verify.yml");
+            let workflow = fs::read_to_string(workflow)?;
+            let toolchain = format!("install {} ", &nightly[1..]);
+            for part in [command, &toolchain] {
+                ensure!(workflow.contains(part), "no workflow has {part}");
+            }
+            exists(&format!("{package}/tests"), name)
+        }
         ["python3", script] => {
             ensure!(root().join(script).is_file(), "there is no {script}");
             Ok(()) // tests/twins.rs runs it
