@@ -3,6 +3,10 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
+
+use crate::devtools::OLDEST;
+
 /// What Chromium is called, by who packages it.
 const NAMES: [&str; 5] = [
     "chromium",
@@ -12,21 +16,28 @@ const NAMES: [&str; 5] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
-/// What to tell a reader who has none.
-pub const INSTALL: &str = "there is no Chromium on this machine: install it, \
-    for example with sudo apt-get install chromium, or set the variable \
-    CHROMIUM to its path";
-
 /// Finds Chromium: where the variable `CHROMIUM` says, or on the `PATH`.
-pub fn find() -> Option<PathBuf> {
+///
+/// # Errors
+/// If there is none, with what a reader can do about it.
+pub fn find() -> Result<PathBuf> {
     if let Some(named) = env::var_os("CHROMIUM") {
-        return find_program(Path::new(&named));
+        return find_program(Path::new(&named)).with_context(|| {
+            format!("the variable CHROMIUM names no program: {named:?}")
+        });
     }
-    NAMES.iter().find_map(|name| find_program(Path::new(name)))
+    let found = NAMES.iter().find_map(|name| find_program(Path::new(name)));
+    found.with_context(|| {
+        format!(
+            "there is no Chromium on this machine: install it ({OLDEST} or \
+             newer), for example with sudo apt-get install chromium, or set \
+             the variable CHROMIUM to its path"
+        )
+    })
 }
 
 /// Looks a program up as a shell does.
-pub fn find_program(name: &Path) -> Option<PathBuf> {
+fn find_program(name: &Path) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // Joining an absolute name to a folder leaves the name.
     env::split_paths(&path)

@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod claims;
 pub mod descendants;
+pub mod devtools;
 pub mod edits;
 pub mod expand;
 pub mod hostile;

@@ -10,22 +10,26 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use harness::browser;
+use harness::devtools::Chromium;
 use harness::expand;
-use harness::needs;
+use harness::needs::{self, NODE};
 use harness::serve::Server;
 use harness::site;
 use harness::verified::Verified;
 use libtest_mimic::{Arguments, Failed, Trial};
 use regex::bytes::Regex;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tempfile::TempDir;
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
@@ -41,6 +45,9 @@ const OF_THE_BOOK: [(&str, &str); 4] = [
 /// Where the listings' names lead to, for this test. Published, they lead to
 /// the repository that publishes.
 const REPOSITORY: &str = "https://repository.example/book";
+
+/// How long Chromium may take for its start, and all of a check's looks.
+const ANSWER: Duration = Duration::from_secs(240);
 
 /// The page that stands for all where they are alike.
 const SAMPLE: &str = "killing_process.html";
@@ -149,7 +156,6 @@ fn read_all(
 
 /// The programs that look at the pages.
 struct Tools {
-    node: PathBuf,
     chromium: PathBuf,
     script: PathBuf,
     /// What they are: another version looks with other eyes.
@@ -158,34 +164,52 @@ struct Tools {
 
 impl Tools {
     /// # Errors
-    /// If one is missing, with the command that installs it.
+    /// If one is missing or too old, with what a reader can do about it.
     fn find() -> Result<Tools> {
         let folder =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
-        let node = browser::find_program(Path::new("node"))
-            .context("Node.js is missing: install it, with npm")?;
-        let chromium = browser::find().context(browser::INSTALL)?;
-        ensure!(
-            folder.join("node_modules/playwright-core").is_dir()
-                && folder.join("node_modules/axe-core").is_dir(),
-            "what checks the pages is not installed: run \
-             npm ci --prefix tests/browser"
-        );
+        NODE.version()?;
+        are_installed(&folder)?;
+        let chromium = browser::find()?;
+        let version = Chromium::start(&chromium, ANSWER)?.version().to_owned();
         let script = folder.join("check.mjs");
-        let version = Command::new(&chromium).arg("--version").output();
-        let mut versions = version.context("cannot run Chromium")?.stdout;
+        let mut versions = version.into_bytes();
         for file in [&script, &folder.join("package-lock.json")] {
-            let content = fs::read(file)
-                .with_context(|| format!("cannot read {}", file.display()))?;
-            versions.extend(content);
+            versions.extend(read(file)?);
         }
         Ok(Tools {
-            node,
             chromium,
             script,
             versions,
         })
     }
+}
+
+/// What `package.json` asks for is there, in the version that it names.
+fn are_installed(folder: &Path) -> Result<()> {
+    let package: Value =
+        serde_json::from_slice(&read(&folder.join("package.json"))?)?;
+    let needed = package["dependencies"].as_object();
+    for (name, needed) in needed.context("nothing is to be installed")? {
+        let file = format!("node_modules/{name}/package.json");
+        let found = fs::read(folder.join(file)).unwrap_or_default();
+        let found: Value = serde_json::from_slice(&found).unwrap_or_default();
+        let found = &found["version"];
+        ensure!(
+            found == needed,
+            "{name} {needed} is needed, and {} is installed: run \
+             npm ci --prefix tests/browser",
+            match found {
+                Value::Null => "none".to_owned(),
+                version => version.to_string(),
+            }
+        );
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// Where the checks are asked for and counted.
@@ -310,7 +334,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 struct Driver {
     script: Child,
     requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    answers: Receiver<io::Result<String>>,
 }
 
 impl Driver {
@@ -322,18 +346,23 @@ impl Driver {
         thread::spawn(move || {
             server.serve(&folder).map(|never| match never {})
         });
-        let mut script = Command::new(&tools.node)
+        let mut script = Command::new("node")
             .args([&tools.script, &tools.chromium])
             .args([&address, REPOSITORY])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot start node")?;
+        let output = script.stdout.take().context("node has no output")?;
+        let (sender, answers) = mpsc::channel();
+        thread::spawn(move || {
+            BufReader::new(output)
+                .lines()
+                .try_for_each(|line| sender.send(line))
+        });
         Ok(Driver {
             requests: script.stdin.take(),
-            answers: BufReader::new(
-                script.stdout.take().context("node has no output")?,
-            ),
+            answers,
             script,
         })
     }
@@ -341,14 +370,19 @@ impl Driver {
     fn ask(&mut self, request: &Request) -> Result<Answer> {
         let requests = self.requests.as_mut().context("node has no input")?;
         let line = serde_json::to_string(request)?;
-        writeln!(requests, "{line}").context("node takes no request")?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        ensure!(
-            !answer.is_empty(),
-            "tests/browser/check.mjs ended without an answer: what it said \
-             stands above"
-        );
+        // If it has ended, there is no answer either.
+        let _ = writeln!(requests, "{line}");
+        let answer = match self.answers.recv_timeout(ANSWER) {
+            Ok(answer) => answer?,
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = self.script.kill(); // and with it the browser
+                bail!("tests/browser/check.mjs has not answered in {ANSWER:?}")
+            }
+            Err(RecvTimeoutError::Disconnected) => bail!(
+                "tests/browser/check.mjs ended without an answer: what it \
+                 said stands above"
+            ),
+        };
         serde_json::from_str(&answer)
             .with_context(|| format!("tests/browser/check.mjs said {answer}"))
     }

@@ -15,11 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use harness::browser;
 use harness::expand;
-use harness::needs;
-use harness::pdf;
-use harness::programs::SECTIONS;
+use harness::needs::{self, MDBOOK};
 use harness::supervise::Supervised;
 use harness::verified::Verified;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -92,12 +89,7 @@ fn works(verified: &Verified, command: &str) -> Result<()> {
             verified.once(command, &depends, || ends_well(&words))
         }
         ["cargo", "run", "--", "build"] => ends_well(&words),
-        ["cargo", "run", "--", "pdf"] => {
-            let pages = expand::pages(root())?;
-            let text: String =
-                pages.into_iter().map(|page| page.expanded).collect();
-            verified.once(command, &[text.as_bytes()], || prints(&words))
-        }
+        ["cargo", "run", "--", "pdf"] => Ok(()), // tests/pdf.rs runs it
         ["cargo", "run", ..] => serves(&words),
         ["cargo", "test"] => Ok(()),
         [
@@ -108,17 +100,26 @@ fn works(verified: &Verified, command: &str) -> Result<()> {
         // It takes minutes; the lints see to it that it compiles.
         ["cargo", "bench", "--bench", name] => exists("benches", name),
         // A nightly toolchain is nothing that a reader must have. The same
-        // test runs without Miri as part of `cargo test`.
+        // test runs without Miri as part of `cargo test`, and with it in the
+        // workflow.
         [
             "cargo",
-            "+nightly",
+            nightly,
             "miri",
             "test",
             "-p",
             package,
             "--test",
             name,
-        ] => exists(&format!("{package}/tests"), name),
+        ] if nightly.starts_with("+nightly-") => {
+            let workflow = root().join(".github/workflows/verify.yml");
+            let workflow = fs::read_to_string(workflow)?;
+            let toolchain = format!("install {} ", &nightly[1..]);
+            for part in [command, &toolchain] {
+                ensure!(workflow.contains(part), "no workflow has {part}");
+            }
+            exists(&format!("{package}/tests"), name)
+        }
         ["python3", script] => {
             ensure!(root().join(script).is_file(), "there is no {script}");
             Ok(()) // tests/twins.rs runs it
@@ -178,26 +179,6 @@ fn ends_well(words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The printed book has pages, where there is a Chromium to print it.
-fn prints(words: &[&str]) -> Result<()> {
-    if browser::find().is_none() {
-        ensure!(!needs::on_ci(), "{}", browser::INSTALL);
-        eprintln!("skipped {}: {}", words.join(" "), browser::INSTALL);
-        return Ok(());
-    }
-    ends_well(words)?;
-    let file = fs::read(root().join(pdf::FILE))
-        .with_context(|| format!("cannot read {}", pdf::FILE))?;
-    let pages = file.windows(11).filter(|it| it == b"/Type /Page").count();
-    ensure!(
-        file.starts_with(b"%PDF-") && pages > SECTIONS.len(),
-        "{} has {} bytes and {pages} pages: that is not the book",
-        pdf::FILE,
-        file.len()
-    );
-    Ok(())
-}
-
 /// The reader's command serves until it is ended, so it is ended here.
 fn serves(words: &[&str]) -> Result<()> {
     let mut arguments = words[1..].to_vec();
@@ -222,14 +203,13 @@ fn serves(words: &[&str]) -> Result<()> {
 /// Stock mdBook is not needed to read the book; where it is installed, it
 /// must work.
 fn stock_mdbook(words: &[&str]) -> Result<()> {
-    if Command::new("mdbook").arg("--version").output().is_err() {
-        ensure!(
-            !needs::on_ci(),
-            "mdbook is missing: cargo install mdbook --locked"
-        );
-        eprintln!("skipped {}: mdbook is not installed", words.join(" "));
-        return Ok(());
-    }
+    match MDBOOK.version() {
+        Err(problem) if !needs::on_ci() => {
+            eprintln!("skipped {}: {problem:#}", words.join(" "));
+            return Ok(());
+        }
+        version => version?,
+    };
     let folder = tempfile::tempdir()?;
     let place = folder.path().to_string_lossy().into_owned();
     if words[1] == "build" {

@@ -3,9 +3,9 @@
 //! behavior when it lies in ordinary memory.
 //!
 //! `cargo test -p benches --test shared_memory` runs thousands of messages
-//! and rounds on the real processor, with `--release` millions of them;
-//! `cargo +nightly miri test -p benches --test shared_memory` runs few of
-//! them, under Miri's scheduler and its weak memory.
+//! and rounds on the real processor, with `--release` millions of them; few
+//! of them run under Miri's scheduler and its weak memory, with
+//! `cargo +nightly-2026-06-15 miri test -p benches --test shared_memory`.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)] // A failure here is a failed test.

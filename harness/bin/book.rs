@@ -61,7 +61,11 @@ fn run() -> Result<()> {
     }
     let root = site::root()?;
     if request.task == Task::Print {
-        println!("The book is printed: {}", pdf::print(&root)?.display());
+        let printed = pdf::print(&root)?;
+        println!("The book is printed: {}", printed.file.display());
+        if let Some(remark) = printed.remark {
+            println!("Note: {remark}.");
+        }
         return Ok(());
     }
     // A taken port is known at once, and nothing is built for it.
