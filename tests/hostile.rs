@@ -5,14 +5,18 @@
 //! `harness/hostile.rs` lists the conditions. The programs that readers copy
 //! run under all of them; of the others, a share that is drawn by lot.
 //!
+//! Where `CI=true` chance draws the lot, elsewhere the programs' texts do.
+//!
 //! `HOSTILE=all cargo test --test hostile` runs the whole matrix,
 //! `HOSTILE_SEED=7` draws the same share again, and a name after `--` runs
 //! all that it fits: `cargo test --test hostile -- killing_process`.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
 use std::env;
 use std::fmt;
 use std::fs::{self, Permissions};
+use std::hash::{Hash, Hasher};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -140,7 +144,9 @@ fn chosen(
         .partition(|(program, _)| program.is_copied());
     let seed = match env::var("HOSTILE_SEED") {
         Ok(seed) => seed.parse().context("HOSTILE_SEED is a number")?,
-        Err(_) => fastrand::u64(..),
+        Err(_) if needs::on_ci() => fastrand::u64(..),
+        // The same lot as long as nothing changes: then all is remembered.
+        Err(_) => fingerprint(programs)?,
     };
     fastrand::Rng::with_seed(seed).shuffle(&mut others);
     others.truncate(SHARE);
@@ -152,6 +158,15 @@ fn chosen(
     );
     chosen.append(&mut others);
     Ok(chosen)
+}
+
+fn fingerprint(programs: &[Program]) -> Result<u64> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut hash = DefaultHasher::new();
+    for program in programs {
+        fs::read(root.join(&program.source))?.hash(&mut hash);
+    }
+    Ok(hash.finish())
 }
 
 fn unknown_exceptions(
