@@ -4,8 +4,12 @@
 //! Beside the listings of a section, `breaks/PROGRAM.NAME.toml` and
 //! `trials/PROGRAM.NAME.toml` each describe one change and how the changed
 //! program ends. A *break* must fail, and in the way described; a *trial*
-//! must succeed. The changed copies are compiled as a workspace of their own
-//! that shares the target folder, so that no crate is compiled twice.
+//! must succeed.
+//!
+//! The changed copies are compiled as a workspace of their own that shares the
+//! target folder, so that no crate is compiled twice. Linking takes longer
+//! than compiling, so a section's copies are modules of one executable, which
+//! has one name more for each: it runs the copy by whose name it was started.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -67,6 +71,10 @@ pub struct Ends {
     /// Whether it may leave processes and files behind.
     #[serde(default)]
     pub leaves: bool,
+    /// Whether it must have an executable of its own, because it looks at
+    /// what stands in its file or gives it another name.
+    #[serde(default)]
+    pub alone: bool,
     /// Its deadline.
     #[serde(default = "seconds")]
     pub seconds: u64,
@@ -97,10 +105,24 @@ impl fmt::Display for Edit {
 }
 
 impl Edit {
-    /// Unique in the book, and the name of the changed copy's binary.
+    /// Unique in the book: the name of the changed copy's module, and of its
+    /// executable.
     pub fn name(&self) -> String {
         let stem = self.file.file_stem().unwrap_or_default();
-        format!("{}-edited", stem.display()).replace('.', "-")
+        format!("{}_edited", stem.display()).replace(['.', '-'], "_")
+    }
+
+    /// Whether it needs an executable of its own.
+    fn is_alone(&self) -> bool {
+        self.ends.alone || self.text.contains("#[global_allocator]")
+    }
+
+    /// The executable that it is part of.
+    fn binary(&self) -> String {
+        match self.is_alone() {
+            true => self.name(),
+            false => binary_of(&self.section),
+        }
     }
 
     pub fn deadline(&self) -> Duration {
@@ -243,6 +265,12 @@ struct Target {
 struct Diagnostic {
     level: String,
     rendered: Option<String>,
+    spans: Vec<Span>,
+}
+
+#[derive(Deserialize)]
+struct Span {
+    file_name: PathBuf,
 }
 
 /// Compiles the edits. `supervisor` is `env!("CARGO_BIN_EXE_supervise")`.
@@ -252,12 +280,46 @@ struct Diagnostic {
 /// not compile is no error but in [`Built`].
 pub fn build(root: &Path, supervisor: &Path, edits: &[Edit]) -> Result<Built> {
     let mut built = Built::new();
-    if edits.is_empty() {
-        return Ok(built);
-    }
     let profile = supervisor.parent().context("Cargo's folder")?;
     let workspace = profile.join(FOLDER);
-    write_workspace(root, &workspace, edits)?;
+    let mut left: Vec<Edit> = edits.to_vec();
+    // An edit that does not compile takes its whole section along, so the
+    // others are compiled once more without it.
+    while !left.is_empty() {
+        write_workspace(root, &workspace, &left)?;
+        let (executables, errors) = run_cargo(profile, &workspace)?;
+        for (name, executable) in executables {
+            for edit in left.iter().filter(|it| it.binary() == name) {
+                let link = executable.with_file_name(edit.name());
+                // Of an earlier build.
+                let _ = fs::remove_file(&link);
+                fs::hard_link(&executable, &link).with_context(|| {
+                    format!("cannot give {} a name", executable.display())
+                })?;
+                built.insert(edit.name(), Ok(link));
+            }
+        }
+        left.retain(|edit| !built.contains_key(&edit.name()));
+        let before = left.len();
+        for (name, messages) in errors {
+            if left.iter().any(|edit| edit.name() == name) {
+                built.insert(name, Err(messages));
+            }
+        }
+        left.retain(|edit| !built.contains_key(&edit.name()));
+        ensure!(
+            left.is_empty() || left.len() < before,
+            "cargo build did not compile {}",
+            left[0]
+        );
+    }
+    Ok(built)
+}
+
+/// Executables by name, and messages by the name of the edit they are about.
+type Compiled = (Vec<(String, PathBuf)>, Vec<(String, String)>);
+
+fn run_cargo(profile: &Path, workspace: &Path) -> Result<Compiled> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         // The crates are here: the listings themselves have been compiled.
@@ -271,31 +333,35 @@ pub fn build(root: &Path, supervisor: &Path, edits: &[Edit]) -> Result<Built> {
         .args(["--message-format=json", "--quiet"])
         .arg("--target-dir")
         .arg(profile.parent().context("Cargo's target folder")?)
-        .current_dir(&workspace)
+        .current_dir(workspace)
         .stderr(Stdio::piped())
         .output()
         .context("cannot run cargo build")?;
+    let mut executables = Vec::new();
+    let mut errors = Vec::new();
     for line in String::from_utf8(output.stdout)?.lines() {
         let message: Message = serde_json::from_str(line)
             .with_context(|| format!("cargo printed {line}"))?;
-        let Some(target) = message.target else {
-            continue;
-        };
-        if let Some(executable) = message.executable {
-            built.insert(target.name, Ok(executable));
+        if let (Some(target), Some(executable)) =
+            (message.target, message.executable)
+        {
+            executables.push((target.name, executable));
         } else if let Some(what) = message.message
             && what.level == "error"
         {
             let text = what.rendered.unwrap_or_default();
-            built.entry(target.name).or_insert(Err(text));
+            let file = what.spans.first().map(|span| &span.file_name);
+            let name = file.and_then(|file| file.file_stem());
+            let name = name.unwrap_or_default().to_string_lossy();
+            errors.push((name.into_owned(), text));
         }
     }
     ensure!(
-        output.status.success() || built.values().any(Result::is_err),
+        output.status.success() || !errors.is_empty(),
         "cargo build: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(built)
+    Ok((executables, errors))
 }
 
 fn write_workspace(root: &Path, folder: &Path, edits: &[Edit]) -> Result<()> {
@@ -306,17 +372,21 @@ fn write_workspace(root: &Path, folder: &Path, edits: &[Edit]) -> Result<()> {
     table.remove("default-members");
     // A break may leave something unused.
     table.remove("lints");
-    table.insert("members".to_owned(), Value::Array(vec!["*".into()]));
+    let members = SECTIONS
+        .iter()
+        .filter(|section| edits.iter().any(|edit| edit.section == **section))
+        .map(|section| Value::from(*section))
+        .collect();
+    table.insert("members".to_owned(), Value::Array(members));
     let mut whole = Table::new();
     whole.insert("workspace".to_owned(), workspace);
     if let Some(profile) = manifest.get("profile") {
         whole.insert("profile".to_owned(), profile.clone());
     }
-    // What an earlier run wrote and this one does not ask for.
-    let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder)?;
-    fs::write(folder.join("Cargo.toml"), whole.to_string())?;
-    fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    write_if_changed(&folder.join("Cargo.toml"), &whole.to_string())?;
+    let lock = fs::read_to_string(root.join("Cargo.lock"))?;
+    fs::write(folder.join("Cargo.lock"), lock)?;
     for section in SECTIONS {
         let edits: Vec<&Edit> = edits
             .iter()
@@ -349,29 +419,68 @@ fn write_package(
             .or_insert_with(|| Table::new().into());
         own.as_table_mut().context("[dependencies]")?.extend(more);
     }
-    let mut bins = Vec::new();
     fs::create_dir_all(folder)?;
+    let mut together = Vec::new();
+    let mut tables = Vec::new();
     for edit in edits {
-        let name = edit.name();
-        let file = folder.join(format!("{name}.rs"));
-        fs::write(&file, &edit.text)?;
-        // Cargo goes by the time: a file that says the same is as old as the
-        // younger of the two that it is made of.
-        let made_of = [root.join(&edit.file), root.join(&edit.source)];
-        let mut younger = std::time::SystemTime::UNIX_EPOCH;
-        for file in made_of {
-            younger = younger.max(file.metadata()?.modified()?);
+        let file = format!("{}.rs", edit.name());
+        // Its `main` is called from outside.
+        let text = edit.text.replace("\nfn main(", "\npub fn main(");
+        write_if_changed(&folder.join(&file), &text)?;
+        match edit.is_alone() {
+            true => tables.push(bin(&edit.name(), &file)),
+            false => together.push(edit.name()),
         }
-        fs::File::options()
-            .write(true)
-            .open(&file)?
-            .set_modified(younger)?;
-        let mut bin = Table::new();
-        bin.insert("name".to_owned(), name.clone().into());
-        bin.insert("path".to_owned(), format!("{name}.rs").into());
-        bins.push(Value::Table(bin));
     }
-    manifest.insert("bin".to_owned(), Value::Array(bins));
-    fs::write(folder.join("Cargo.toml"), manifest.to_string())?;
-    Ok(())
+    if !together.is_empty() {
+        write_if_changed(&folder.join("main.rs"), &main_of(&together))?;
+        tables.push(bin(&binary_of(section), "main.rs"));
+    }
+    manifest.insert("bin".to_owned(), Value::Array(tables));
+    write_if_changed(&folder.join("Cargo.toml"), &manifest.to_string())
+}
+
+fn binary_of(section: &str) -> String {
+    format!("{section}-edits")
+}
+
+fn bin(name: &str, file: &str) -> Value {
+    let mut table = Table::new();
+    table.insert("name".to_owned(), name.into());
+    table.insert("path".to_owned(), file.into());
+    Value::Table(table)
+}
+
+/// Runs the program by whose name it was started, and which it goes by when
+/// it starts itself again.
+fn main_of(names: &[String]) -> String {
+    let modules: String =
+        names.iter().map(|name| format!("mod {name};\n")).collect();
+    let arms: String = names
+        .iter()
+        .map(|name| format!("        \"{name}\" => {name}::main().report(),\n"))
+        .collect();
+    format!(
+        "#![allow(warnings)]
+
+{modules}
+fn main() -> std::process::ExitCode {{
+    use std::process::Termination;
+    let program = std::env::current_exe().expect(\"this program's path\");
+    let name = program.file_name().expect(\"a file\").to_string_lossy();
+    match name.trim_end_matches(\" (deleted)\") {{
+{arms}        other => panic!(\"{{other:?}} is the name of no edit\"),
+    }}
+}}
+"
+    )
+}
+
+/// Cargo goes by the time: an unchanged file keeps it.
+fn write_if_changed(path: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    fs::write(path, text)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
