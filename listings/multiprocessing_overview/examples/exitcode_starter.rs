@@ -21,9 +21,12 @@ fn exitcode(status: ExitStatus) -> i32 {
 // ANCHOR_END: task
 
 fn check() -> Result<()> {
-    // A raw status, as waitpid gives it: an exit code is in the second byte,
-    // a signal in the first.
-    for (raw, wanted) in [(0, 0), (3 << 8, 3), (15, -15), (9, -9)] {
+    // Raw statuses, as waitpid gives them: an exit code is in the second
+    // byte, a signal in the first, with 128 added if memory was dumped.
+    let codes = (0..=255).map(|code| (code << 8, code));
+    let signals = (1..=64).map(|signal| (signal, -signal));
+    let dumped = [3, 4, 6, 11].map(|signal| (128 + signal, -signal));
+    for (raw, wanted) in codes.chain(signals).chain(dumped) {
         let status = ExitStatus::from_raw(raw);
         let found = exitcode(status);
         ensure!(

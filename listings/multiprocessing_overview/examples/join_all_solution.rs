@@ -5,6 +5,7 @@ use std::env;
 use std::process::{self, Child, Command};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::waitpid;
 
 fn main() -> Result<()> {
@@ -15,7 +16,12 @@ fn main() -> Result<()> {
             let code = args.next().context("\"exit\" needs an exit code")?;
             process::exit(code.parse()?)
         }
-        Some(role) => bail!("unknown role {role:?}: expected \"exit\""),
+        Some("killed") => {
+            raise(Signal::SIGKILL).context("cannot raise SIGKILL")
+        }
+        Some(role) => {
+            bail!("unknown role {role:?}: expected \"exit\" or \"killed\"")
+        }
     }
 }
 
@@ -36,7 +42,14 @@ fn join_all(workers: Vec<Child>) -> Result<()> {
 // ANCHOR_END: task
 
 fn check() -> Result<()> {
-    let result = join_all(start(&["0", "3", "0", "4"])?);
+    // Where SIGCHLD is ignored there is no status, and no answer is right.
+    let mut first = start(&["exit 0"])?.remove(0);
+    first.wait().context("cannot wait for a worker")?;
+
+    // Another code each time: an error that is written down cannot name it.
+    let code = 3 + process::id() % 200;
+    let ends = ["exit 0", &format!("exit {code}"), "killed", "exit 0"];
+    let result = join_all(start(&ends)?);
     let mut left = 0;
     while waitpid(None, None).is_ok() {
         left += 1;
@@ -45,20 +58,37 @@ fn check() -> Result<()> {
     let error = result
         .err()
         .context("not solved yet: where is the error?")?;
-    let message = error.to_string();
-    for part in ["worker 1: exit status: 3", "worker 3: exit status: 4"] {
-        ensure!(message.contains(part), "not solved yet: no {part:?}");
+    let message = format!("{error:#}");
+    let failed = format!("worker 1: exit status: {code}");
+    for part in [failed.as_str(), "worker 2: signal: 9"] {
+        ensure!(
+            message.contains(part),
+            "not solved yet: no {part:?} in {message:?}"
+        );
     }
-    join_all(start(&["0", "0"])?).context("not solved yet: nobody failed")?;
+    for part in ["worker 0", "worker 3"] {
+        ensure!(
+            !message.contains(part),
+            "not solved yet: {part} has not failed, but: {message:?}"
+        );
+    }
+    join_all(start(&["exit 0", "exit 0"])?)
+        .context("not solved yet: nobody failed")?;
     println!("solved");
     Ok(())
 }
 
-fn start(codes: &[&str]) -> Result<Vec<Child>> {
+fn start(ends: &[&str]) -> Result<Vec<Child>> {
     let mut workers = Vec::new();
-    for code in codes {
+    for end in ends {
         let mut command = Command::new(env::current_exe()?);
-        workers.push(command.args(["exit", code]).spawn()?);
+        match command.args(end.split(' ')).spawn() {
+            Ok(worker) => workers.push(worker),
+            Err(error) => {
+                workers.iter_mut().for_each(|it| drop(it.wait()));
+                return Err(error).context("cannot start a worker");
+            }
+        }
     }
     Ok(workers)
 }

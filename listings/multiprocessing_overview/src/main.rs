@@ -1,19 +1,22 @@
 // ANCHOR: all
 //! Creates, starts and joins two workers, and reads how they ended.
 
-use std::io::{self, Read};
-use std::process::{Child, Command, Stdio};
-use std::{env, process};
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 // ANCHOR: main
-fn main() -> Result<()> {
-    let mut args = env::args().skip(1);
-    match args.next().as_deref() {
+fn main() -> Result<ExitCode> {
+    let mut args = env::args_os().skip(1);
+    match args.next() {
         None => parent(),
-        Some("add") => add(number(args.next())?, number(args.next())?),
-        Some("fail") => fail(),
+        Some(role) if role == "add" => {
+            add(number(args.next())?, number(args.next())?)
+        }
+        Some(role) if role == "fail" => fail(),
         Some(role) => {
             bail!("unknown role {role:?}: expected \"add\" or \"fail\"")
         }
@@ -21,26 +24,21 @@ fn main() -> Result<()> {
 }
 // ANCHOR_END: main
 
-fn parent() -> Result<()> {
+fn parent() -> Result<ExitCode> {
+    let mut out = io::stdout();
     // ANCHOR: start
-    let mut adder = worker(&["add", "2", "40"])?.spawn()?;
-    let mut failing = worker(&["fail"])?.spawn()?;
+    let mut adder = start(worker(&["add", "2", "40"])?)?;
+    let mut failing = start(worker(&["fail"])?)?;
     // ANCHOR_END: start
-    println!(
-        "alive: {} {}",
-        is_alive(&mut adder)?,
-        is_alive(&mut failing)?
-    );
+    let alive = (is_alive(&mut adder)?, is_alive(&mut failing)?);
+    writeln!(out, "alive: {} {}", alive.0, alive.1)?;
     // ANCHOR: join
-    println!("add: {}", adder.wait()?);
-    println!("fail: {}", failing.wait()?);
+    writeln!(out, "add: {}", join(&mut adder)?)?;
+    writeln!(out, "fail: {}", join(&mut failing)?)?;
     // ANCHOR_END: join
-    println!(
-        "alive: {} {}",
-        is_alive(&mut adder)?,
-        is_alive(&mut failing)?
-    );
-    Ok(())
+    let alive = (is_alive(&mut adder)?, is_alive(&mut failing)?);
+    writeln!(out, "alive: {} {}", alive.0, alive.1)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 // ANCHOR: create
@@ -51,41 +49,67 @@ fn worker(role: &[&str]) -> Result<Command> {
 }
 // ANCHOR_END: create
 
+// ANCHOR: spawn
+fn start(mut command: Command) -> Result<Worker> {
+    let child = command.spawn().context("cannot start a worker")?;
+    Ok(Worker(child))
+}
+// ANCHOR_END: spawn
+
+// ANCHOR: guard
+/// A worker that is joined in any case, also when the parent fails.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Joined already, or an error is on its way to whoever would ask.
+        let _ = self.0.wait();
+    }
+}
+// ANCHOR_END: guard
+
 // ANCHOR: is_alive
-fn is_alive(worker: &mut Child) -> Result<bool> {
-    let status = worker.try_wait().context("cannot look at a worker")?;
+fn is_alive(worker: &mut Worker) -> Result<bool> {
+    let status = worker.0.try_wait().context("cannot look at a worker")?;
     Ok(status.is_none())
 }
 // ANCHOR_END: is_alive
 
+// ANCHOR: wait
+fn join(worker: &mut Worker) -> Result<ExitStatus> {
+    worker.0.wait().context("cannot wait for a worker")
+}
+// ANCHOR_END: wait
+
 // ANCHOR: targets
-fn add(a: i64, b: i64) -> Result<()> {
+fn add(a: i64, b: i64) -> Result<ExitCode> {
     wait_for_go()?;
     let sum = a.checked_add(b).context("the sum is too big")?;
-    println!("{a} + {b} = {sum}");
-    Ok(())
+    writeln!(io::stdout(), "{a} + {b} = {sum}")?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn fail() -> Result<()> {
+fn fail() -> Result<ExitCode> {
     wait_for_go()?;
-    process::exit(3)
+    Ok(ExitCode::from(3))
 }
 // ANCHOR_END: targets
 
 // ANCHOR: go
 /// Returns when the parent closes its end of standard input.
 fn wait_for_go() -> Result<()> {
-    io::stdin()
-        .read_to_end(&mut Vec::new())
+    io::copy(&mut io::stdin(), &mut io::sink())
         .context("cannot read standard input")?;
     Ok(())
 }
 // ANCHOR_END: go
 
 // ANCHOR: number
-fn number(arg: Option<String>) -> Result<i64> {
+fn number(arg: Option<OsString>) -> Result<i64> {
     let arg = arg.context("\"add\" needs two numbers")?;
-    arg.parse()
+    let digits = arg.to_str().unwrap_or_default();
+    digits
+        .parse()
         .with_context(|| format!("{arg:?} is not a number"))
 }
 // ANCHOR_END: number

@@ -4,7 +4,7 @@
 use std::env;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -21,36 +21,52 @@ fn main() -> Result<()> {
 }
 
 fn parent() -> Result<()> {
-    let mut worker = Command::new(env::current_exe()?)
+    // ANCHOR: proof
+    let mut worker = start_worker()?;
+    let pid = Pid::from_raw(worker.id().try_into()?);
+    let pipes = (worker.stdin.take(), worker.stdout.take());
+    drop(worker);
+    let answer = ask(pipes)?;
+    assert_eq!(answer, "yes\n");
+
+    // The answer's pipes are closed by now, and so the worker ends.
+    await_end(pid)?;
+    let ended = (state(pid)?, kill(pid, None));
+    assert_eq!(ended, ("Z (zombie)".to_owned(), Ok(())));
+    assert_eq!(waitpid(pid, None)?, WaitStatus::Exited(pid, 0));
+    assert_eq!(kill(pid, None), Err(Errno::ESRCH));
+
+    // With its pipes still in the Child, this one ends when that is dropped.
+    let worker = start_worker()?;
+    let second = Pid::from_raw(worker.id().try_into()?);
+    drop(worker);
+    assert_eq!(waitpid(second, None)?, WaitStatus::Exited(second, 0));
+    // ANCHOR_END: proof
+    println!("dropped: the worker still answers {:?}", answer.trim_end());
+    println!("ended: state {}, the pid is taken", ended.0);
+    println!("reaped: the pid is free");
+    println!("dropped with its pipes: the worker ends");
+    Ok(())
+}
+
+fn start_worker() -> Result<Child> {
+    Command::new(env::current_exe()?)
         .arg("worker")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .context("cannot start the worker")?;
-    let pid = Pid::from_raw(worker.id().try_into()?);
-    let mut lifeline =
-        worker.stdin.take().context("the worker has no input")?;
-    let output = worker.stdout.take().context("the worker has no output")?;
-    let mut lines = BufReader::new(output).lines();
+        .context("cannot start the worker")
+}
 
-    // ANCHOR: proof
-    drop(worker);
-    lifeline.write_all(b"are you there?\n")?;
-    let line = lines.next().context("the worker is gone")??;
-    assert_eq!(line, "yes");
-    println!("dropped: the worker still answers {line:?}");
-
-    drop(lifeline);
-    await_end(pid)?;
-    assert_eq!(state(pid)?, "Z (zombie)");
-    assert_eq!(kill(pid, None), Ok(()));
-    println!("ended: state {}, the pid is taken", state(pid)?);
-
-    assert_eq!(waitpid(pid, None)?, WaitStatus::Exited(pid, 0));
-    assert_eq!(kill(pid, None), Err(Errno::ESRCH));
-    println!("reaped: the pid is free");
-    // ANCHOR_END: proof
-    Ok(())
+/// Asks over the pipes that were taken out of the `Child`.
+fn ask(pipes: (Option<ChildStdin>, Option<ChildStdout>)) -> Result<String> {
+    let (input, output) = pipes;
+    let mut input = input.context("the worker has no input")?;
+    let output = output.context("the worker has no output")?;
+    input.write_all(b"are you there?\n")?;
+    let mut answer = String::new();
+    BufReader::new(output).read_line(&mut answer)?;
+    Ok(answer)
 }
 
 fn worker() -> Result<()> {

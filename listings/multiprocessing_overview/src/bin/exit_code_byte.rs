@@ -20,7 +20,8 @@ fn parent() -> Result<()> {
     for (sent, seen) in [(3, 3), (259, 3), (256, 0), (-1, 255)] {
         let status = Command::new(env::current_exe()?)
             .args(["exit", &sent.to_string()])
-            .status()?;
+            .status()
+            .context("cannot run the worker")?;
         assert_eq!(status.code(), Some(seen));
         println!("exit({sent}) is seen as {seen}");
     }

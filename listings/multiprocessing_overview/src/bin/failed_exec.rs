@@ -6,6 +6,8 @@ use std::io::ErrorKind;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 
 fn main() -> Result<()> {
     if let Some(arg) = env::args().nth(1) {
@@ -15,7 +17,10 @@ fn main() -> Result<()> {
     let result = Command::new("/no/such/program").spawn();
     let error = result.err().context("the program was started")?;
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    println!("no Child, but an error: {error}");
+    // Neither a child that runs nor one that has ended.
+    let child = waitpid(None, Some(WaitPidFlag::WNOHANG));
+    assert_eq!(child, Err(Errno::ECHILD));
+    println!("no child, but an error: {error}");
     // ANCHOR_END: proof
     Ok(())
 }

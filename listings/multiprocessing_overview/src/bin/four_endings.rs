@@ -28,7 +28,7 @@ fn parent() -> Result<()> {
     assert_eq!((success.code(), success.signal()), (Some(0), None));
     assert_eq!((error.code(), error.signal()), (Some(1), None));
     assert_eq!((panic.code(), panic.signal()), (Some(101), None));
-    assert_eq!((signal.code(), signal.signal()), (None, Some(15)));
+    assert_eq!((signal.code(), signal.signal()), (None, Some(9)));
     println!("success: {success}");
     println!("error:   {error}");
     println!("panic:   {panic}");
@@ -43,7 +43,7 @@ fn status_of(way: &str) -> Result<ExitStatus> {
         // The messages of the error and of the panic are not the point here.
         .stderr(Stdio::null())
         .status()
-        .context("cannot start the worker")
+        .context("cannot run the worker")
 }
 
 fn end(way: &str) -> Result<()> {
@@ -51,7 +51,8 @@ fn end(way: &str) -> Result<()> {
         "success" => Ok(()),
         "error" => bail!("this worker returns an error"),
         "panic" => panic!("this worker panics"),
-        "signal" => raise(Signal::SIGTERM).context("cannot raise SIGTERM"),
+        // The one signal that nobody can have blocked or ignored.
+        "signal" => raise(Signal::SIGKILL).context("cannot raise SIGKILL"),
         _ => bail!("unknown way to end {way:?}"),
     }
 }

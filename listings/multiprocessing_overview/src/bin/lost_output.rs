@@ -51,6 +51,6 @@ fn without_reader(role: &str) -> Result<ExitStatus> {
         .stdout(writer)
         .stderr(Stdio::null())
         .status()
-        .context("cannot start the worker")
+        .context("cannot run the worker")
 }
 // ANCHOR_END: all

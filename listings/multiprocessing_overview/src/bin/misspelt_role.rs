@@ -20,7 +20,7 @@ fn parent() -> Result<()> {
         .arg("wroker")
         .stdin(Stdio::null())
         .output()
-        .context("cannot start the worker")?;
+        .context("cannot run the worker")?;
     let message = String::from_utf8(output.stderr)?;
     assert_eq!(output.status.code(), Some(1));
     assert!(message.contains("unknown role \"wroker\""));

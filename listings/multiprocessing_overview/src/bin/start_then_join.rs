@@ -2,7 +2,7 @@
 //! Starts four workers before it joins the first, and collects their answers.
 
 use std::env;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -19,25 +19,34 @@ fn main() -> Result<()> {
 fn parent() -> Result<()> {
     let mut workers = Vec::new();
     for number in 1..=4 {
-        let worker = Command::new(env::current_exe()?)
-            .args(["square", &number.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start worker {number}"))?;
-        workers.push((number, worker));
+        workers.push((number, start(number)));
     }
+    let mut answers = Vec::new();
     for (number, worker) in workers {
-        let output = worker.wait_with_output()?;
-        ensure!(
-            output.status.success(),
-            "worker {number}: {}",
-            output.status
-        );
-        let answer = String::from_utf8(output.stdout)?;
-        println!("{number} squared is {}", answer.trim_end());
+        // No `?` here: each is joined, whatever has become of the others.
+        answers.push((number, worker.and_then(join)));
+    }
+    for (number, answer) in answers {
+        let answer = answer.with_context(|| format!("worker {number}"))?;
+        println!("{number} squared is {answer}");
     }
     Ok(())
+}
+
+fn start(number: u32) -> Result<Child> {
+    Command::new(env::current_exe()?)
+        .args(["square", &number.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start it")
+}
+
+fn join(worker: Child) -> Result<String> {
+    let output = worker.wait_with_output().context("cannot wait for it")?;
+    ensure!(output.status.success(), "it failed: {}", output.status);
+    let answer = String::from_utf8(output.stdout)?;
+    Ok(answer.trim_end().to_owned())
 }
 // ANCHOR_END: parent
 
