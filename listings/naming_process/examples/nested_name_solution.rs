@@ -13,28 +13,31 @@ fn main() -> Result<()> {
 }
 
 // ANCHOR: task
-/// The default name of a process's `count`-th worker.
-fn default_name(parent: &str, count: u32) -> String {
-    if parent.starts_with("Process-") {
-        format!("{parent}:{count}")
-    } else {
-        format!("Process-{count}")
-    }
+/// The default name of a process's `count`-th worker. `parent` has the numbers
+/// of the process itself: none for the main process, its count for a worker,
+/// and for a worker's worker those of its parent before its own.
+fn default_name(parent: &[u32], count: u32) -> String {
+    let numbers = parent.iter().chain([&count]).map(u32::to_string);
+    let numbers: Vec<String> = numbers.collect();
+    format!("Process-{}", numbers.join(":"))
 }
 // ANCHOR_END: task
 
 fn check() -> Result<()> {
-    for (parent, count, wanted) in [
-        ("MainProcess", 1, "Process-1"),
-        ("MainProcess", 12, "Process-12"),
-        ("Process-8", 1, "Process-8:1"),
-        ("Process-8:1", 3, "Process-8:1:3"),
-    ] {
+    let cases: [(&[u32], u32, &str); 6] = [
+        (&[], 1, "Process-1"),
+        (&[], 12, "Process-12"),
+        (&[8], 1, "Process-8:1"),
+        (&[8, 1], 3, "Process-8:1:3"),
+        (&[2, 1], 3, "Process-2:1:3"),
+        (&[3, 10, 2, 1], 40, "Process-3:10:2:1:40"),
+    ];
+    for (parent, count, wanted) in cases {
         let found = default_name(parent, count);
         ensure!(
             found == wanted,
-            "not solved yet: worker {count} of {parent} became {found}, not \
-             {wanted}"
+            "not solved yet: worker {count} of {parent:?} became {found}, \
+             not {wanted}"
         );
     }
     println!("solved");

@@ -2,17 +2,20 @@
 //! Names three workers, and starts each line of the log with a name.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 // ANCHOR: main
 fn main() -> Result<()> {
-    let mut args = env::args().skip(1);
-    match args.next().as_deref() {
+    let mut args = env::args_os().skip(1);
+    match args.next() {
         None => parent(),
-        Some("worker") => worker(&args.next().context("a name is missing")?),
+        Some(role) if role == "worker" => {
+            worker(&args.next().context("a name is missing")?)
+        }
         Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
     }
 }
@@ -26,18 +29,22 @@ fn parent() -> Result<()> {
             Some(name) => name.to_owned(),
             None => format!("Process-{number}"),
         };
-        let status = Command::new(env::current_exe()?)
+        let mut worker = Command::new(env::current_exe()?)
             .args(["worker", &name])
-            .status()
+            .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         // ANCHOR_END: name
+        let status = worker
+            .wait()
+            .with_context(|| format!("cannot wait for {name}"))?;
         log("MainProcess", &format!("{name} ended: {status}"))?;
+        ensure!(status.success(), "{name} has failed: {status}");
     }
     Ok(())
 }
 
-fn worker(name: &str) -> Result<()> {
-    log(name, "started")
+fn worker(name: &OsStr) -> Result<()> {
+    log(&name.to_string_lossy(), "started")
 }
 
 // ANCHOR: log

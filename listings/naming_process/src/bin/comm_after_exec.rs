@@ -1,8 +1,9 @@
 // ANCHOR: all
-//! Starts a worker with a comm and an argument zero chosen by the parent.
+//! Starts a worker with a comm, an argument zero and a path of the parent's.
 
 use std::ffi::CStr;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
@@ -20,30 +21,39 @@ fn parent() -> Result<()> {
     // ANCHOR: proof
     set_name(c"named-by-parent")?;
     let file = env::current_exe()?;
-    let output = Command::new(&file)
-        .arg0("Worker-1")
-        .arg("worker")
-        .output()
-        .context("cannot start the worker")?;
-    let seen = String::from_utf8(output.stdout)?;
-    let mut lines = seen.lines();
-    assert_eq!(lines.next(), Some("cmdline: Worker-1 worker"));
-    let file_name = file.file_name().context("it has no name")?;
-    let start: String = file_name.to_string_lossy().chars().take(15).collect();
-    assert_eq!(lines.next(), Some(format!("comm: {start}").as_str()));
-    print!("{seen}");
+    let seen = seen_by_worker(&file)?;
+    let name = file.file_name().context("it has no name")?;
+    let start: String = name.to_string_lossy().chars().take(15).collect();
+    assert_eq!(seen, format!("cmdline Worker-1 worker, comm {start}\n"));
+
+    // The same file by another path.
+    let by_link = seen_by_worker(Path::new("/proc/self/exe"))?;
+    assert_eq!(by_link, "cmdline Worker-1 worker, comm exe\n");
+    print!("by its path: {seen}by a link:   {by_link}");
     // ANCHOR_END: proof
     Ok(())
 }
 
+// ANCHOR: start
+fn seen_by_worker(path: &Path) -> Result<String> {
+    let output = Command::new(path)
+        .arg0("Worker-1")
+        .arg("worker")
+        .output()
+        .context("cannot run the worker")?;
+    Ok(String::from_utf8(output.stdout)?)
+}
+// ANCHOR_END: start
+
 fn worker() -> Result<()> {
-    let cmdline = fs::read_to_string("/proc/self/cmdline")?;
-    println!("cmdline: {}", cmdline.replace('\0', " ").trim_end());
-    println!(
-        "comm: {}",
-        fs::read_to_string("/proc/self/comm")?.trim_end()
-    );
+    let cmdline = read("/proc/self/cmdline")?.replace('\0', " ");
+    let comm = read("/proc/self/comm")?;
+    println!("cmdline {}, comm {}", cmdline.trim_end(), comm.trim_end());
     Ok(())
+}
+
+fn read(file: &str) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("cannot read {file}"))
 }
 
 #[cfg(target_os = "linux")]

@@ -12,7 +12,8 @@ fn main() -> Result<()> {
     }
     // ANCHOR: proof
     set_name(c"Downloader-Process-7")?;
-    let comm = fs::read_to_string("/proc/self/comm")?;
+    let comm = fs::read_to_string("/proc/self/comm")
+        .context("cannot read /proc/self/comm")?;
     assert_eq!(comm, "Downloader-Proc\n");
     assert_eq!(comm.trim_end().len(), 15);
     println!("set: Downloader-Process-7");

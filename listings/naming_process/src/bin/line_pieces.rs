@@ -51,7 +51,7 @@ fn stderr_of(role: &str) -> Result<Vec<String>> {
         .arg(role)
         .stderr(OwnedFd::from(worker_end))
         .status()
-        .context("cannot start the worker")?;
+        .context("cannot run the worker")?;
     ensure!(status.success(), "{role}: {status}");
     log.set_nonblocking(true)?;
     let mut writes = Vec::new();

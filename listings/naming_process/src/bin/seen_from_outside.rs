@@ -10,7 +10,7 @@ use {
     std::fs,
     std::io::{self, BufRead, BufReader},
     std::os::unix::process::CommandExt,
-    std::process::{Command, Stdio},
+    std::process::{Child, Command, Stdio},
 };
 
 use anyhow::{Result, bail};
@@ -36,6 +36,16 @@ fn parent() -> Result<()> {
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start the worker")?;
+    let seen = look_at(&mut worker);
+    // Joined first, whatever was to be seen.
+    let status = worker.wait().context("cannot wait for the worker")?;
+    ensure!(status.success(), "the worker has failed: {status}");
+    print!("{}", seen?);
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn look_at(worker: &mut Child) -> Result<String> {
     let output = worker.stdout.take().context("the worker has no output")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
@@ -44,13 +54,13 @@ fn parent() -> Result<()> {
     let pid = worker.id().to_string();
     let comm = fs::read_to_string(format!("/proc/{pid}/comm"))?;
     let cmdline = fs::read_to_string(format!("/proc/{pid}/cmdline"))?;
-    println!("/proc/PID/comm:    {comm:?}");
-    println!("/proc/PID/cmdline: {cmdline:?}");
-    println!("ps -o comm=:       {:?}", ps("comm=", &pid)?);
-    println!("ps -o args=:       {:?}", ps("args=", &pid)?);
-
-    ensure!(worker.wait()?.success(), "the worker failed");
-    Ok(())
+    let lines = [
+        format!("/proc/PID/comm:    {comm:?}\n"),
+        format!("/proc/PID/cmdline: {cmdline:?}\n"),
+        format!("ps -o comm=:       {:?}\n", ps("comm=", &pid)?),
+        format!("ps -o args=:       {:?}\n", ps("args=", &pid)?),
+    ];
+    Ok(lines.concat())
 }
 // ANCHOR_END: parent
 

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::io::{self, BufRead, BufReader, PipeWriter, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -22,11 +22,17 @@ fn main() -> Result<()> {
 // ANCHOR: log
 /// Writes one line of `key=value` pairs by a single system call.
 fn log(name: &str, seq: u32, event: &str) -> Result<()> {
+    let is_word = |it: &str| !it.contains(char::is_whitespace);
+    ensure!(
+        is_word(name) && is_word(event),
+        "a space in {name} or {event}"
+    );
     let line = format!("name={name} seq={seq} event={event}\n");
-    ensure!(line.len() <= libc::PIPE_BUF, "the line is too long");
-    let count = io::stderr().write(line.as_bytes())?;
-    ensure!(count == line.len(), "only {count} bytes were written");
-    Ok(())
+    let (length, most) = (line.len(), libc::PIPE_BUF);
+    ensure!(length <= most, "a line of {length} bytes, {most} at most");
+    io::stderr()
+        .write_all(line.as_bytes())
+        .context("cannot write the log")
 }
 // ANCHOR_END: log
 
@@ -45,32 +51,31 @@ fn worker(name: &str) -> Result<()> {
 fn parent() -> Result<()> {
     let (reader, writer) = io::pipe()?;
     let names = ["Worker-1", "Worker-2", "Worker-3", "Worker-4"];
-    let mut workers = Vec::new();
-    for name in names {
-        let worker = Command::new(env::current_exe()?)
-            .args(["worker", name])
-            .stdin(Stdio::piped())
-            .stderr(writer.try_clone()?)
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
-        workers.push(worker);
-    }
+    let mut workers = names.map(|name| start(name, &writer));
     drop(writer);
     // All are there. Closing their standard inputs lets them go.
-    workers
-        .iter_mut()
-        .for_each(|worker| drop(worker.stdin.take()));
-
+    for worker in workers.iter_mut().flatten() {
+        drop(worker.stdin.take());
+    }
+    // Nothing is judged before all has been read and all are joined.
+    let log: io::Result<Vec<_>> = BufReader::new(reader).split(b'\n').collect();
+    let statuses = workers.map(|worker| worker.and_then(join));
     let mut last = BTreeMap::new();
-    for line in BufReader::new(reader).lines() {
-        let line = line.context("cannot read the log")?;
-        let (name, seq) = parse(&line)?;
+    let mut strange = Vec::new();
+    for line in log.context("cannot read the log")? {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let Some((name, seq)) = parse(&line) else {
+            strange.push(line);
+            continue;
+        };
         let before = last.insert(name.to_owned(), seq).unwrap_or(0);
         ensure!(seq == before + 1, "{name}: {seq} came after {before}");
     }
-    for mut worker in workers {
-        let status = worker.wait()?;
-        ensure!(status.success(), "a worker: {status}");
+    let strange = strange.join("\n");
+    ensure!(strange.is_empty(), "torn, or not of this log:\n{strange}");
+    for (name, status) in names.into_iter().zip(statuses) {
+        let status = status.with_context(|| name.to_owned())?;
+        ensure!(status.success(), "{name}: {status}");
     }
     for (name, lines) in &last {
         println!("{name}: {lines} lines, whole and in order");
@@ -79,15 +84,27 @@ fn parent() -> Result<()> {
 }
 // ANCHOR_END: parent
 
+fn start(name: &str, log: &PipeWriter) -> Result<Child> {
+    Command::new(env::current_exe()?)
+        .args(["worker", name])
+        .stdin(Stdio::piped())
+        .stderr(log.try_clone()?)
+        .spawn()
+        .context("cannot start it")
+}
+
+fn join(mut worker: Child) -> Result<ExitStatus> {
+    worker.wait().context("cannot wait for it")
+}
+
 // ANCHOR: parse
-fn parse(line: &str) -> Result<(&str, u32)> {
+fn parse(line: &str) -> Option<(&str, u32)> {
     let fields: Vec<&str> = line.split(' ').collect();
     let [name, seq, "event=page-loaded"] = fields[..] else {
-        bail!("a torn line: {line:?}");
+        return None;
     };
-    let name = name.strip_prefix("name=").context("no name")?;
-    let seq = seq.strip_prefix("seq=").context("no seq")?;
-    Ok((name, seq.parse().context("seq is not a number")?))
+    let seq = seq.strip_prefix("seq=")?.parse().ok()?;
+    Some((name.strip_prefix("name=")?, seq))
 }
 // ANCHOR_END: parse
 // ANCHOR_END: all

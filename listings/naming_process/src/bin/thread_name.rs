@@ -12,18 +12,25 @@ fn main() -> Result<()> {
     }
     // ANCHOR: proof
     set_name(c"Worker-1")?;
-    let in_thread = thread::spawn(|| -> Result<String> {
+    let in_thread = || {
         set_name(c"fetcher")?;
-        Ok(fs::read_to_string("/proc/thread-self/comm")?)
-    });
-    let of_thread = in_thread.join().map_err(|_| anyhow!("it panicked"))??;
-    let of_process = fs::read_to_string("/proc/self/comm")?;
+        comm("/proc/thread-self/comm")
+    };
+    let thread = thread::Builder::new()
+        .spawn(in_thread)
+        .context("cannot start a thread")?;
+    let of_thread = thread.join().map_err(|_| anyhow!("it panicked"))??;
+    let of_process = comm("/proc/self/comm")?;
     assert_eq!(of_thread, "fetcher\n");
     assert_eq!(of_process, "Worker-1\n");
     println!("the thread:  {}", of_thread.trim_end());
     println!("the process: {}", of_process.trim_end());
     // ANCHOR_END: proof
     Ok(())
+}
+
+fn comm(file: &str) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("cannot read {file}"))
 }
 
 #[cfg(target_os = "linux")]
