@@ -3,6 +3,9 @@
 
 use std::env;
 use std::process::{self, Child, Command};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, raise};
@@ -11,7 +14,7 @@ use nix::sys::wait::waitpid;
 fn main() -> Result<()> {
     let mut args = env::args().skip(1);
     match args.next().as_deref() {
-        None => check(),
+        None => limited(check),
         Some("exit") => {
             let code = args.next().context("\"exit\" needs an exit code")?;
             process::exit(code.parse()?)
@@ -91,5 +94,18 @@ fn start(ends: &[&str]) -> Result<Vec<Child>> {
         }
     }
     Ok(workers)
+}
+
+/// Runs the check, and says so if it does not end.
+fn limited(check: fn() -> Result<()>) -> Result<()> {
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new()
+        .spawn(move || sender.send(check()))
+        .context("cannot start a thread")?;
+    match receiver.recv_timeout(Duration::from_secs(10)) {
+        Ok(result) => result,
+        Err(RecvTimeoutError::Timeout) => bail!("not solved yet: it hangs"),
+        Err(_) => bail!("not solved yet: it panicked"),
+    }
 }
 // ANCHOR_END: all

@@ -5,37 +5,45 @@ use std::env;
 use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 fn main() -> Result<()> {
-    match env::args().nth(1).as_deref() {
+    match env::args_os().nth(1) {
         None => parent(),
-        Some("logger") => logger(),
+        Some(role) if role == "logger" => logger(),
         Some(role) => bail!("unknown role {role:?}: expected \"logger\""),
     }
 }
 
 fn parent() -> Result<()> {
-    println!("main: starts the logger");
+    let mut out = io::stdout();
+    writeln!(out, "main: starts the logger")?;
     let mut logger = start_logger()?;
-    // ANCHOR: work
-    let mut log = logger.stdin.take().context("the logger has no input")?;
-    for limit in [10, 100, 1000] {
-        let primes = (2..limit).filter(|&n| is_prime(n)).count();
-        writeln!(log, "{primes} primes below {limit}")?;
-    }
-    let running = logger.try_wait()?.is_none();
-    // ANCHOR_END: work
-
     // ANCHOR: join
-    // The end of its input is the logger's signal to stop.
-    drop(log);
-    let status = logger.wait()?;
-    println!("main: the logger ran all the time: {running}");
-    println!("main: joined the logger: {status}");
+    let worked = work(&mut logger);
+    // Whatever has gone wrong there, the logger is joined.
+    let status = logger.wait().context("cannot wait for the logger")?;
+    ensure!(status.success(), "the logger has failed: {status}");
+    writeln!(out, "main: the logger ran all the time: {}", worked?)?;
+    writeln!(out, "main: joined the logger: {status}")?;
     // ANCHOR_END: join
     Ok(())
 }
+
+// ANCHOR: work
+fn work(logger: &mut Child) -> Result<bool> {
+    let mut log = logger.stdin.take().context("the logger has no input")?;
+    for limit in [10, 100, 1000] {
+        let primes = (2..limit).filter(|&n| is_prime(n)).count();
+        writeln!(log, "{primes} primes below {limit}")
+            .context("cannot write a record")?;
+    }
+    let running = logger.try_wait()?.is_none();
+    // The end of its input is the logger's signal to stop.
+    drop(log);
+    Ok(running)
+}
+// ANCHOR_END: work
 
 fn is_prime(n: i32) -> bool {
     (2..n).all(|divisor| n % divisor != 0)
@@ -44,9 +52,9 @@ fn is_prime(n: i32) -> bool {
 // ANCHOR: logger
 fn logger() -> Result<()> {
     for (number, record) in (1..).zip(io::stdin().lines()) {
-        println!("logger: {number}: {}", record?);
+        writeln!(io::stdout(), "logger: {number}: {}", record?)?;
     }
-    println!("logger: no more records");
+    writeln!(io::stdout(), "logger: no more records")?;
     Ok(())
 }
 // ANCHOR_END: logger

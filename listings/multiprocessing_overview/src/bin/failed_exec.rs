@@ -5,7 +5,7 @@ use std::env;
 use std::io::ErrorKind;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 
@@ -16,7 +16,7 @@ fn main() -> Result<()> {
     // ANCHOR: proof
     let result = Command::new("/no/such/program").spawn();
     let error = result.err().context("the program was started")?;
-    assert_eq!(error.kind(), ErrorKind::NotFound);
+    ensure!(error.kind() == ErrorKind::NotFound, "no start: {error}");
     // Neither a child that runs nor one that has ended.
     let child = waitpid(None, Some(WaitPidFlag::WNOHANG));
     assert_eq!(child, Err(Errno::ECHILD));

@@ -5,7 +5,7 @@ use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{self, Child, ChildStdin, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::wait::waitpid;
 
@@ -24,9 +24,14 @@ struct JoinOnDrop(Child);
 
 impl Drop for JoinOnDrop {
     fn drop(&mut self) {
-        if let Err(error) = self.0.wait() {
-            eprintln!("cannot join the background process: {error}");
-        }
+        // wait closes the child's standard input first: its signal to stop.
+        let end = match self.0.wait() {
+            Ok(status) if status.success() => return,
+            Ok(status) => status.to_string(),
+            Err(error) => format!("cannot wait for it: {error}"),
+        };
+        // No println!: a panic here, during another, would abort.
+        let _ = writeln!(io::stderr(), "the background process: {end}");
     }
 }
 
@@ -44,9 +49,12 @@ fn program(ending: Option<String>) -> Result<()> {
 fn parent() -> Result<()> {
     adopt_orphans()?;
     let (mut program, input) = start_program("exit")?;
-    assert!(program.wait()?.success());
-    assert!(answers(&mut program, input)?);
-    reap_orphan()?;
+    let status = program.wait();
+    let answered = answers(&mut program, input);
+    let orphan = reap_orphan();
+    ensure!(status?.success(), "the program has failed");
+    assert!(answered?);
+    orphan?;
 
     let (mut program, input) = start_program("return")?;
     drop(input);

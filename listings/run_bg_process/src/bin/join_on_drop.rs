@@ -2,18 +2,18 @@
 //! Proves that a guard joins its child however the function is left.
 
 use std::env;
-use std::io;
+use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 fn main() -> Result<()> {
-    match env::args().nth(1).as_deref() {
+    match env::args_os().nth(1) {
         None => parent(),
-        Some("logger") => logger(),
+        Some(role) if role == "logger" => logger(),
         Some(role) => bail!("unknown role {role:?}: expected \"logger\""),
     }
 }
@@ -25,9 +25,13 @@ struct JoinOnDrop(Child);
 impl Drop for JoinOnDrop {
     fn drop(&mut self) {
         // wait closes the child's standard input first: its signal to stop.
-        if let Err(error) = self.0.wait() {
-            eprintln!("cannot join the background process: {error}");
-        }
+        let end = match self.0.wait() {
+            Ok(status) if status.success() => return,
+            Ok(status) => status.to_string(),
+            Err(error) => format!("cannot wait for it: {error}"),
+        };
+        // No println!: a panic here, during another, would abort.
+        let _ = writeln!(io::stderr(), "the background process: {end}");
     }
 }
 // ANCHOR_END: guard
@@ -40,13 +44,18 @@ fn task(logger: JoinOnDrop) -> Result<u32> {
 }
 
 fn parent() -> Result<()> {
+    // All goes well: wait as ever, and hear how the logger has ended.
+    let mut logger = start_logger()?;
+    let status = logger.0.wait().context("cannot wait for the logger")?;
+    ensure!(status.success(), "the logger has failed: {status}");
+
     let logger = start_logger()?;
     let pid = Pid::from_raw(logger.0.id().try_into()?);
-
     assert!(task(logger).is_err());
     // Nothing is left to wait for: the guard has done it.
     assert_eq!(waitpid(pid, None), Err(Errno::ECHILD));
-    println!("main: the task failed, and its logger has been joined");
+    let line = "main: the task failed, and its logger has been joined";
+    writeln!(io::stdout(), "{line}")?;
     Ok(())
 }
 // ANCHOR_END: proof
@@ -62,7 +71,7 @@ fn start_logger() -> Result<JoinOnDrop> {
 
 fn logger() -> Result<()> {
     io::copy(&mut io::stdin(), &mut io::stdout())?;
-    println!("logger: no more records");
+    writeln!(io::stdout(), "logger: no more records")?;
     Ok(())
 }
 // ANCHOR_END: all

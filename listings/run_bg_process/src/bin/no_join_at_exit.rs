@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::{env, panic};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -26,7 +26,11 @@ fn program(ending: Option<String>) -> Result<()> {
         .context("cannot start the background process")?;
     match ending.as_str() {
         "return" => Ok(()),
-        "panic" => panic::panic_any("something went wrong"),
+        "panic" => {
+            // Its message is not the point here.
+            panic::set_hook(Box::new(|_| {}));
+            panic::panic_any("something went wrong")
+        }
         _ => bail!("unknown ending {ending:?}"),
     }
 }
@@ -34,13 +38,18 @@ fn program(ending: Option<String>) -> Result<()> {
 // ANCHOR: proof
 fn parent() -> Result<()> {
     adopt_orphans()?;
-    for ending in ["return", "panic"] {
+    for (ending, code) in [("return", 0), ("panic", 101)] {
         let (mut program, input) = start_program(ending)?;
-        println!("{ending}: the program ends with {}", program.wait()?);
-        // The program is gone. Its child inherited both pipes.
-        assert!(answers(&mut program, input)?);
+        let status = program.wait();
+        // The program is gone. Its child has inherited both pipes.
+        let answered = answers(&mut program, input);
+        let orphan = reap_orphan();
+        let status = status.context("cannot wait for the program")?;
+        ensure!(status.code() == Some(code), "it has failed: {status}");
+        assert!(answered?);
+        orphan?;
+        println!("{ending}: the program ends with {status}");
         println!("{ending}: its child answers");
-        reap_orphan()?;
     }
     Ok(())
 }
@@ -59,7 +68,6 @@ fn start_program(ending: &str) -> Result<(Child, ChildStdin)> {
         .args(["program", ending])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .context("cannot start the program")?;
     // Taken out, so that wait does not close it.

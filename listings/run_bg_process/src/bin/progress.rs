@@ -2,12 +2,12 @@
 //! Shows the progress of a background process while the main program works.
 
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -19,33 +19,45 @@ fn main() -> Result<()> {
 
 // ANCHOR: parent
 fn parent() -> Result<()> {
-    let (mut counter, output) = start_counter()?;
-    let reports = forward(output);
+    let mut counter = start_counter()?;
+    let shown = show_progress(&mut counter);
+    let status = counter.wait().context("cannot wait for the counter")?;
+    ensure!(status.success(), "the counter has failed: {status}");
+    shown?;
+    println!("main: joined the counter: {status}");
+    Ok(())
+}
+
+fn show_progress(counter: &mut Child) -> Result<()> {
+    let output = counter.stdout.take().context("no output to read")?;
+    let reports = forward(output)?;
     loop {
         work();
         match reports.try_recv() {
-            Ok(report) => println!("counter: {report}"),
+            Ok(report) => println!("counter: {}", report?),
             Err(TryRecvError::Empty) => {}
-            Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Disconnected) => return Ok(()),
         }
     }
-    println!("main: joined the counter: {}", counter.wait()?);
-    Ok(())
 }
 // ANCHOR_END: parent
 
 // ANCHOR: forward
 /// Reads the lines in a thread, so that nobody else has to wait for them.
-fn forward(output: ChildStdout) -> Receiver<String> {
+fn forward(output: ChildStdout) -> Result<Receiver<io::Result<String>>> {
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
+    let read = move || {
+        for line in BufReader::new(output).lines() {
+            // Nobody receives any more: main has given up.
             if sender.send(line).is_err() {
                 break;
             }
         }
-    });
-    receiver
+    };
+    thread::Builder::new()
+        .spawn(read)
+        .context("cannot start a thread")?;
+    Ok(receiver)
 }
 // ANCHOR_END: forward
 
@@ -72,14 +84,12 @@ fn is_prime(n: i32) -> bool {
     n > 1 && (2..n).all(|divisor| n % divisor != 0)
 }
 
-fn start_counter() -> Result<(Child, ChildStdout)> {
-    let mut counter = Command::new(env::current_exe()?)
+fn start_counter() -> Result<Child> {
+    Command::new(env::current_exe()?)
         .arg("counter")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .context("cannot start the counter")?;
-    let output = counter.stdout.take().context("no output to read")?;
-    Ok((counter, output))
+        .context("cannot start the counter")
 }
 // ANCHOR_END: all
