@@ -3,6 +3,7 @@
 
 mod built;
 mod fences;
+mod index;
 mod listings;
 mod same_code;
 mod sections;
