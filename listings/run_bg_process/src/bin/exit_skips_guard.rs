@@ -35,7 +35,7 @@ impl Drop for JoinOnDrop {
     }
 }
 
-// ANCHOR: proof
+// ANCHOR: program
 fn program(ending: Option<String>) -> Result<()> {
     let ending = ending.context("program: the argument ENDING is missing")?;
     let _guard = JoinOnDrop(start_background()?);
@@ -45,7 +45,9 @@ fn program(ending: Option<String>) -> Result<()> {
         _ => bail!("unknown ending {ending:?}"),
     }
 }
+// ANCHOR_END: program
 
+// ANCHOR: proof
 fn parent() -> Result<()> {
     adopt_orphans()?;
     let (mut program, input) = start_program("exit")?;
