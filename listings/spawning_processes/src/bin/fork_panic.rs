@@ -31,9 +31,6 @@ fn main() -> Result<()> {
     if let Some(arg) = env::args().nth(1) {
         bail!("unknown argument {arg:?}: this program takes none");
     }
-    // The panics are the point, their messages are not.
-    panic::set_hook(Box::new(|_| {}));
-
     // ANCHOR: proof
     let log = clean_ups_after(|| panic!("in the child"))?;
     assert_eq!(log, "in the child, in the parent, ");
@@ -56,6 +53,8 @@ fn clean_ups_after(task: impl FnOnce()) -> Result<String> {
     // SAFETY: this process has one thread, so its copy may run any code.
     match unsafe { fork() }.context("cannot fork")? {
         ForkResult::Child => {
+            // The panic is the point, its message is not.
+            panic::set_hook(Box::new(|_| {}));
             task();
             bail!("the task has returned")
         }
