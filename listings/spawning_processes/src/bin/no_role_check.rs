@@ -35,14 +35,11 @@ fn unchecked(generation: u32) -> Result<()> {
 }
 
 fn parent() -> Result<()> {
-    let mut worker = again("1")?;
-    let output = worker.stderr(Stdio::inherit()).output();
-    let output = output.context("cannot run the worker")?;
-    ensure!(output.status.success(), "the worker: {}", output.status);
     let mut parent = process::id().to_string();
     let mut count = 0;
-    for line in String::from_utf8(output.stdout)?.lines() {
-        let (child, of) = line.split_once(" is a child of ").context("?")?;
+    for line in log_of_one_worker()?.lines() {
+        let (child, of) =
+            line.split_once(" is a child of ").context("a line")?;
         assert_eq!(of, parent);
         (parent, count) = (child.to_owned(), count + 1);
     }
@@ -51,6 +48,14 @@ fn parent() -> Result<()> {
     Ok(())
 }
 // ANCHOR_END: proof
+
+fn log_of_one_worker() -> Result<String> {
+    let mut worker = again("1")?;
+    let output = worker.stderr(Stdio::inherit()).output();
+    let output = output.context("cannot run the worker")?;
+    ensure!(output.status.success(), "the worker: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
 
 fn again(generation: &str) -> Result<Command> {
     let mut command = Command::new(env::current_exe()?);
