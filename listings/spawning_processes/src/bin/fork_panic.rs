@@ -76,8 +76,9 @@ fn leave(task: impl FnOnce() -> Result<()>) -> ! {
     let code = panic::catch_unwind(AssertUnwindSafe(|| match task() {
         Ok(()) => 0,
         Err(error) => {
+            let words = format!("Error: {error:#}\n");
             // `eprintln!` panics if nobody can read it.
-            let _ = writeln!(io::stderr(), "Error: {error:#}");
+            let _ = io::stderr().write_all(words.as_bytes());
             1
         }
     }));

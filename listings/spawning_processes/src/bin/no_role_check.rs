@@ -24,7 +24,7 @@ fn main() -> Result<()> {
 // ANCHOR: proof
 /// A program that does not ask for its role: its worker does the same.
 fn unchecked(generation: u32) -> Result<()> {
-    println!("{} is a child of {}", process::id(), parent_id());
+    println!("{}, child of {}", process::id(), parent_id());
     // The real mistake has no limit.
     if generation < LIMIT {
         let next = (generation + 1).to_string();
@@ -38,8 +38,7 @@ fn parent() -> Result<()> {
     let mut parent = process::id().to_string();
     let mut count = 0;
     for line in log_of_one_worker()?.lines() {
-        let (child, of) =
-            line.split_once(" is a child of ").context("a line")?;
+        let (child, of) = line.split_once(", child of ").context("line")?;
         assert_eq!(of, parent);
         (parent, count) = (child.to_owned(), count + 1);
     }
