@@ -1,20 +1,27 @@
 // ANCHOR: all
 //! Exercise: bring a result back from a forked child.
 
-use std::io::{self, Read, Write};
-use std::sync::atomic::AtomicU64;
+use std::env;
+use std::io::{self, PipeWriter, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{self, Command, ExitCode};
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
-use std::{env, process};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::{ForkResult, Pid, fork};
 
-fn main() -> Result<()> {
-    if let Some(arg) = env::args().nth(1) {
-        bail!("unknown argument {arg:?}: this program takes none");
+fn main() -> Result<ExitCode> {
+    match env::args().nth(1).as_deref() {
+        None => within_ten_seconds(),
+        Some("check") => check().map(|()| ExitCode::SUCCESS),
+        Some(role) => bail!("unknown role {role:?}: expected \"check\""),
     }
-    check()
 }
 
 // ANCHOR: task
@@ -38,30 +45,79 @@ fn square(number: u32) -> Result<u64> {
 }
 // ANCHOR_END: task
 
+/// Runs the check as a process group of its own, and kills that if it hangs.
+fn within_ten_seconds() -> Result<ExitCode> {
+    let (all_ended, holder) = io::pipe()?;
+    let mut checker = Command::new(env::current_exe()?)
+        .arg("check")
+        .process_group(0)
+        // Nobody reads or writes: each of its processes keeps the pipe open.
+        .stdin(holder)
+        .spawn()
+        .context("cannot start the check")?;
+    let mut hang_up = [PollFd::new(all_ended.as_fd(), PollFlags::empty())];
+    let hangs = poll(&mut hang_up, PollTimeout::from(10_000_u16)) == Ok(0);
+    if hangs {
+        killpg(Pid::from_raw(checker.id().try_into()?), Signal::SIGKILL)?;
+    }
+    let status = checker.wait().context("cannot wait for the check")?;
+    ensure!(!hangs, "not solved yet: `square` hangs");
+    Ok(ExitCode::from(u8::from(!status.success())))
+}
+
+static FORKS: AtomicUsize = AtomicUsize::new(0);
+/// Where a child that gets to a wrong place says so, and the parent's number.
+static STRAYS: OnceLock<(PipeWriter, u32)> = OnceLock::new();
+
+extern "C" fn count_fork() {
+    FORKS.fetch_add(1, Relaxed);
+}
+
+extern "C" fn notice_exit() {
+    notice_child(b"exit");
+}
+
+fn notice_child(place: &[u8]) {
+    let Some((strays, parent)) = STRAYS.get() else {
+        return;
+    };
+    if process::id() != *parent {
+        let noticed = (&*strays).write_all(place);
+        // SAFETY: _exit ends this process and touches no memory.
+        unsafe { libc::_exit(noticed.is_err().into()) }
+    }
+}
+
 fn check() -> Result<()> {
-    // A child that gets here reports it through this pipe.
-    let (mut reader, mut strays) = io::pipe()?;
-    let parent = process::id();
+    let (mut reader, strays) = io::pipe()?;
+    let strays = STRAYS.get_or_init(|| (strays, process::id()));
+    // SAFETY: the functions may run in any process that has one thread.
+    unsafe {
+        libc::pthread_atfork(None, Some(count_fork), None);
+        libc::atexit(notice_exit);
+    }
     for (number, wanted) in [(7, 49), (1_000_000, 1_000_000_000_000)] {
+        let before = FORKS.load(Relaxed);
         let found = square(number);
-        if process::id() != parent {
-            let sent = strays.write_all(b"s");
-            // SAFETY: _exit ends this process and touches no memory.
-            unsafe { libc::_exit(sent.is_err().into()) }
+        notice_child(b"return");
+        let left = waitpid(None, None).is_ok();
+        (&strays.0).write_all(b".")?;
+        let mut place = [0; 16];
+        let length = reader.read(&mut place)?;
+        match &place[..length] {
+            b"." => {}
+            b"exit." => bail!("not solved yet: the child ends with `exit`"),
+            _ => bail!("not solved yet: a child has returned from `square`"),
         }
         let found = found?;
         ensure!(
             found == wanted,
             "not solved yet: {number} squared became {found}, not {wanted}"
         );
+        let forks = FORKS.load(Relaxed) - before;
+        ensure!(forks == 1, "not solved yet: {forks} forks, not one");
+        ensure!(!left, "not solved yet: the child was not waited for");
     }
-    drop(strays);
-    let mut returned = Vec::new();
-    reader.read_to_end(&mut returned)?;
-    ensure!(
-        returned.is_empty(),
-        "not solved yet: a child has returned from `square`"
-    );
     println!("solved");
     Ok(())
 }

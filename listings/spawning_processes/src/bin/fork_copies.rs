@@ -21,7 +21,8 @@ fn main() -> Result<()> {
             unsafe { libc::_exit(answer) }
         }
         ForkResult::Parent { child } => {
-            assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, 42));
+            let status = waitpid(child, None).context("cannot wait")?;
+            assert_eq!(status, WaitStatus::Exited(child, 42));
             assert_eq!(answer, 1);
         }
     }

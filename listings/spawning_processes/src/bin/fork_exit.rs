@@ -44,7 +44,7 @@ fn fork_and_end(way: &str) -> Result<()> {
             unsafe { libc::_exit(0) }
         }
         ForkResult::Parent { child } => {
-            let status = waitpid(child, None)?;
+            let status = waitpid(child, None).context("cannot wait")?;
             ensure!(status == WaitStatus::Exited(child, 0), "{status:?}");
         }
     }
@@ -57,7 +57,7 @@ fn output_of(way: &str) -> Result<String> {
         .args(["fork", way])
         .stderr(Stdio::inherit())
         .output()
-        .context("cannot start the forking process")?;
+        .context("cannot run the forking process")?;
     ensure!(output.status.success(), "it ended with {}", output.status);
     Ok(String::from_utf8(output.stdout)?)
 }

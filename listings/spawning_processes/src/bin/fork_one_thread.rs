@@ -33,12 +33,15 @@ fn parent() -> Result<()> {
     let (taken, wait_taken) = mpsc::channel();
     let (release, wait_release) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        scope.spawn(move || {
+        let holder = move || {
             let _guard = LOCK.lock();
             let _ = taken.send(());
             // Returns when `release` is dropped.
             let _ = wait_release.recv();
-        });
+        };
+        thread::Builder::new()
+            .spawn_scoped(scope, holder)
+            .context("cannot start a thread")?;
         wait_taken.recv()?;
         let result = start_children();
         drop(release);
@@ -55,10 +58,12 @@ fn start_children() -> Result<()> {
         ForkResult::Child => unsafe { libc::_exit(look()) },
         ForkResult::Parent { child } => child,
     };
-    assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, TAKEN));
+    let status = waitpid(child, None).context("cannot wait")?;
+    assert_eq!(status, WaitStatus::Exited(child, TAKEN));
     println!("fork: taken, and the thread that would free it is not there");
 
-    let status = Command::new(env::current_exe()?).arg("worker").status()?;
+    let mut worker = Command::new(env::current_exe()?);
+    let status = worker.arg("worker").status().context("cannot spawn")?;
     assert_eq!(status.code(), Some(FREE));
     println!("spawn: free");
     Ok(())

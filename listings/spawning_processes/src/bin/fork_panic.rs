@@ -2,7 +2,7 @@
 //! Panics in a forked child, and the parent's destructors run in the child.
 
 use std::io::{PipeWriter, Read, Write};
-use std::panic;
+use std::panic::{self, AssertUnwindSafe};
 use std::{env, io, process};
 
 use anyhow::{Context, Result, bail};
@@ -31,21 +31,14 @@ fn main() -> Result<()> {
     if let Some(arg) = env::args().nth(1) {
         bail!("unknown argument {arg:?}: this program takes none");
     }
-    // The panics are the point, their messages are not.
-    panic::set_hook(Box::new(|_| {}));
-
     // ANCHOR: proof
     let log = clean_ups_after(|| panic!("in the child"))?;
     assert_eq!(log, "in the child, in the parent, ");
-    println!("panic:             {log:?}");
+    println!("panic:        {log:?}");
 
-    let log = clean_ups_after(|| {
-        let result = panic::catch_unwind(|| panic!("in the child"));
-        // SAFETY: _exit ends this process and touches no memory.
-        unsafe { libc::_exit(if result.is_ok() { 0 } else { 101 }) }
-    })?;
+    let log = clean_ups_after(|| leave(|| panic!("in the child")))?;
     assert_eq!(log, "in the parent, ");
-    println!("panic, then _exit: {log:?}");
+    println!("panic, leave: {log:?}");
     // ANCHOR_END: proof
     Ok(())
 }
@@ -60,13 +53,15 @@ fn clean_ups_after(task: impl FnOnce()) -> Result<String> {
     // SAFETY: this process has one thread, so its copy may run any code.
     match unsafe { fork() }.context("cannot fork")? {
         ForkResult::Child => {
+            // The panic is the point, its message is not.
+            panic::set_hook(Box::new(|_| {}));
             task();
             bail!("the task has returned")
         }
         ForkResult::Parent { child } => {
             // Before the read, so that the child writes first. A few words
             // fit into the pipe; a big result would have to be read first.
-            let status = waitpid(child, None)?;
+            let status = waitpid(child, None).context("cannot wait")?;
             assert_eq!(status, WaitStatus::Exited(child, 101));
         }
     }
@@ -74,5 +69,20 @@ fn clean_ups_after(task: impl FnOnce()) -> Result<String> {
     let mut log = String::new();
     reader.read_to_string(&mut log)?;
     Ok(log)
+}
+
+/// Ends a forked child, which must not return into its copy of the parent.
+fn leave(task: impl FnOnce() -> Result<()>) -> ! {
+    let code = panic::catch_unwind(AssertUnwindSafe(|| match task() {
+        Ok(()) => 0,
+        Err(error) => {
+            let words = format!("Error: {error:#}\n");
+            // `eprintln!` panics if nobody can read it.
+            let _ = io::stderr().write_all(words.as_bytes());
+            1
+        }
+    }));
+    // SAFETY: _exit ends this process and touches no memory.
+    unsafe { libc::_exit(code.unwrap_or(101)) }
 }
 // ANCHOR_END: all

@@ -62,13 +62,15 @@ fn parent() -> Result<()> {
 
     let status = Command::new(env::current_exe()?)
         .args(["child", &fd.to_string()])
-        .status()?;
+        .status()
+        .context("cannot spawn the child")?;
     assert_eq!(status.code(), Some(ENVIRONMENT | MASK));
     println!("spawn: environment, signal mask");
 
     let child = fork_child(fd)?;
     let all = MEMORY | ENVIRONMENT | MASK | FILE;
-    assert_eq!(waitpid(child, None)?, WaitStatus::Exited(child, all));
+    let status = waitpid(child, None).context("cannot wait")?;
+    assert_eq!(status, WaitStatus::Exited(child, all));
     println!("fork:  environment, signal mask, memory, file descriptor");
     Ok(())
 }

@@ -1,8 +1,9 @@
 // ANCHOR: all
 //! Starts itself without a role check, stopped only by a count.
 
-use std::env;
+use std::os::unix::process::parent_id;
 use std::process::{Command, Stdio};
+use std::{env, process};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -23,24 +24,37 @@ fn main() -> Result<()> {
 // ANCHOR: proof
 /// A program that does not ask for its role: its worker does the same.
 fn unchecked(generation: u32) -> Result<()> {
-    println!("generation {generation}");
+    println!("{}, child of {}", process::id(), parent_id());
     // The real mistake has no limit.
     if generation < LIMIT {
         let next = (generation + 1).to_string();
-        let status = again(&next)?.status()?;
+        let status = again(&next)?.status().context("cannot go on")?;
         ensure!(status.success(), "generation {next}: {status}");
     }
     Ok(())
 }
 
 fn parent() -> Result<()> {
-    let output = again("1")?.stderr(Stdio::inherit()).output()?;
-    let log = String::from_utf8(output.stdout)?;
-    assert_eq!(log.lines().count(), LIMIT as usize);
-    println!("started one worker, got {} processes", log.lines().count());
+    let mut parent = process::id().to_string();
+    let mut count = 0;
+    for line in log_of_one_worker()?.lines() {
+        let (child, of) = line.split_once(", child of ").context("line")?;
+        assert_eq!(of, parent);
+        (parent, count) = (child.to_owned(), count + 1);
+    }
+    assert_eq!(count, LIMIT);
+    println!("started one worker, got {count} processes");
     Ok(())
 }
 // ANCHOR_END: proof
+
+fn log_of_one_worker() -> Result<String> {
+    let mut worker = again("1")?;
+    let output = worker.stderr(Stdio::inherit()).output();
+    let output = output.context("cannot run the worker")?;
+    ensure!(output.status.success(), "the worker: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
 
 fn again(generation: &str) -> Result<Command> {
     let mut command = Command::new(env::current_exe()?);
