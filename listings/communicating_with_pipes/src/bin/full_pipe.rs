@@ -17,12 +17,16 @@ fn main() -> Result<()> {
 
 // ANCHOR: proof
 fn prove() -> Result<()> {
-    let (filled, capacity) = fill(1024)?;
-    let (with_gaps, _) = fill(1000)?;
-    assert_eq!(filled, capacity);
-    assert!(with_gaps <= capacity);
-    println!("room for {capacity} bytes, 1024 at a time: {filled} taken");
-    println!("room for {capacity} bytes, 1000 at a time: {with_gaps} taken");
+    for size in (1..=1024).chain(4000..=4200) {
+        let (taken, capacity) = fill(size)?;
+        assert!(taken <= capacity, "{taken} bytes by writes of {size}");
+        if [1, 2, 512, 1024, 4096].contains(&size) {
+            assert_eq!(taken, capacity, "writes of {size} leave no gaps");
+        }
+        if [1000, 1024].contains(&size) {
+            println!("writes of {size} bytes: {taken} of {capacity} taken");
+        }
+    }
     Ok(())
 }
 

@@ -51,13 +51,13 @@ fn load() -> Result<()> {
 fn account(sent: usize, outcome: &Outcome) -> Result<()> {
     let answered = outcome.answers.len();
     let (lost, doubled) = (sent - answered, outcome.arrived - answered);
-    writeln!(
+    let printed = writeln!(
         io::stdout(),
         "accounted for: {answered} of {sent}, lost {lost}, doubled {doubled}"
-    )?;
+    );
     let why = outcome.failures.join("; ");
     ensure!(lost == 0, "{lost} requests have no answer: {why}");
-    Ok(())
+    printed.context("cannot print")
 }
 
 // ANCHOR: window
