@@ -2,7 +2,7 @@
 //! Proves that a writer inherited by a stranger keeps a pipe open.
 
 use std::env;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -43,15 +43,25 @@ fn wait(mut stranger: Child) -> Result<ExitStatus> {
     stranger.wait().context("cannot wait for a stranger")
 }
 
+/// Returns when the stranger runs. Until then it may still be closing what
+/// is not for it.
 fn start_stranger() -> Result<Child> {
-    Command::new(env::current_exe()?)
+    let mut stranger = Command::new(env::current_exe()?)
         .arg("stranger")
         .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
-        .context("cannot start a stranger")
+        .context("cannot start a stranger")?;
+    let mut output = stranger.stdout.take();
+    let runs = output.as_mut().map(|it| it.read_exact(&mut [0]));
+    if !matches!(runs, Some(Ok(()))) {
+        bail!("a stranger did not begin: {}", wait(stranger)?);
+    }
+    Ok(stranger)
 }
 
 fn stranger() -> Result<()> {
+    writeln!(io::stdout(), "I run")?;
     io::copy(&mut io::stdin(), &mut io::sink())
         .context("cannot read standard input")?;
     Ok(())
