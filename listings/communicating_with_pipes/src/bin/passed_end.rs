@@ -66,8 +66,7 @@ fn child() -> Result<()> {
 /// Nothing else in this process may own the descriptor, or use it.
 unsafe fn inherited(number: RawFd) -> io::Result<File> {
     if number <= 2 {
-        // 0, 1 and 2 belong to the standard library.
-        return Err(io::ErrorKind::InvalidInput.into());
+        return Err(io::Error::other("it belongs to the standard library"));
     }
     // nix's fcntl wants a descriptor that is open, and whether this one is,
     // fcntl is to tell.
