@@ -17,7 +17,7 @@ mod buffered {
     use std::io::{BufRead, BufReader, Read, Write};
     use std::thread;
 
-    use anyhow::{Context, Result, ensure};
+    use anyhow::{Context, Result, bail, ensure};
 
     include!(concat!(
         env!("OUT_DIR"),
@@ -41,7 +41,7 @@ mod buffered {
 mod at_once {
     use std::io::Write;
 
-    use anyhow::{Context, Result, ensure};
+    use anyhow::{Context, Result, bail};
 
     include!(concat!(
         env!("OUT_DIR"),
@@ -67,7 +67,7 @@ mod large {
     use nix::sys::socket::{setsockopt, sockopt::SndBuf};
 
     // The frames are those of buffered_frames.
-    const MAX_FRAME: usize = super::MIB;
+    const MAX_FRAME: u32 = super::MIB as u32;
 
     include!(concat!(
         env!("OUT_DIR"),
@@ -82,7 +82,7 @@ mod large {
 #[cfg(target_os = "linux")]
 mod shared {
     use std::fs::File;
-    use std::io::{BufReader, Read, Write};
+    use std::io::{BufRead, BufReader, Write};
     use std::net::Shutdown;
     use std::num::NonZeroUsize;
     use std::os::unix::net::UnixStream;
@@ -113,7 +113,8 @@ mod shared {
         count: u64,
         stamp: fn(&mut [u8], u64),
     ) -> Result<()> {
-        let mut slots = Slots::map(memory)?;
+        // SAFETY: the other process runs `receive_all`.
+        let mut slots = unsafe { Slots::map(memory) }?;
         let mut numbers = 0..;
         send(&mut slots, socket, count as usize, |message| {
             stamp(message, numbers.next().unwrap_or(u64::MAX));
@@ -125,7 +126,9 @@ mod shared {
         socket: &UnixStream,
         take: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        receive(&mut Slots::map(memory)?, socket, take)
+        // SAFETY: the other process runs `send_all`.
+        let mut slots = unsafe { Slots::map(memory) }?;
+        receive(&mut slots, socket, take)
     }
 }
 

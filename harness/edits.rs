@@ -291,11 +291,14 @@ pub fn build(root: &Path, supervisor: &Path, edits: &[Edit]) -> Result<Built> {
         for (name, executable) in executables {
             for edit in left.iter().filter(|it| it.binary() == name) {
                 let link = executable.with_file_name(edit.name());
-                // Of an earlier build.
-                let _ = fs::remove_file(&link);
-                fs::hard_link(&executable, &link).with_context(|| {
-                    format!("cannot give {} a name", executable.display())
-                })?;
+                // One that stands alone has its name already.
+                if link != executable {
+                    // Of an earlier build.
+                    let _ = fs::remove_file(&link);
+                    fs::hard_link(&executable, &link).with_context(|| {
+                        format!("cannot give {} a name", executable.display())
+                    })?;
+                }
                 built.insert(edit.name(), Ok(link));
             }
         }

@@ -2,15 +2,24 @@
 //! Solution: end quietly when the next process has read enough.
 
 use std::env;
-use std::io::{self, ErrorKind, Write};
-use std::process::{Command, Stdio};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::Signal;
+use nix::unistd::alarm;
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => parent(),
-        Some("numbers") => numbers(),
+        Some("numbers") => {
+            // If it hangs, SIGALRM ends it.
+            alarm::set(10);
+            numbers()
+        }
         Some("first") => first(),
         Some(role) => {
             bail!("unknown role {role:?}: expected \"numbers\" or \"first\"")
@@ -48,41 +57,60 @@ fn parent() -> Result<()> {
         .spawn()
         .context("cannot start the first process")?;
     let pipe = numbers.stdout.take().context("it has no output")?;
-    let first = Command::new(&program)
-        .arg("first")
-        .stdin(pipe)
-        .output()
-        .context("cannot start the second process")?;
-    let status = numbers.wait()?;
+    let first = Command::new(&program).arg("first").stdin(pipe).output();
+    let status = numbers.wait().context("cannot wait for numbers")?;
+    let first = first.context("cannot run the second process")?;
     ensure!(
         first.stdout == b"1\n2\n3\n",
         "not solved yet: lines are wrong"
     );
-    ensure!(
-        status.success(),
-        "not solved yet: numbers ended with {status}"
-    );
+    ended_well(status)?;
 
-    let all = Command::new(&program).arg("numbers").output()?;
-    let lines = all.stdout.split(|&byte| byte == b'\n').count() - 1;
+    let (reader, writer) = io::pipe()?;
+    let mut numbers = start(&program, writer)?;
+    let mut all = Vec::new();
+    // More than all the numbers, and not without end.
+    let read = reader.take(1_000_000).read_to_end(&mut all);
+    let status = numbers.wait().context("cannot wait for numbers")?;
+    read?;
+    let lines = all.split(|&byte| byte == b'\n').count() - 1;
     ensure!(lines == 100_000, "not solved yet: {lines} numbers in all");
+    ended_well(status)?;
+
+    // A pipe that takes no more just now is an error like any other.
+    let (_reader, writer) = io::pipe()?;
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let status = start(&program, writer)?.wait()?;
+    ensure!(
+        !status.success(),
+        "not solved yet: a lost line goes unnoticed"
+    );
     #[cfg(target_os = "linux")]
-    refuse_to_write(&program)?;
+    {
+        // This device answers each write as a full disk would.
+        let disk = std::fs::File::options().write(true).open("/dev/full")?;
+        let status = start(&program, disk)?.wait()?;
+        let reported = !status.success();
+        ensure!(reported, "not solved yet: a full disk goes unnoticed");
+    }
     println!("solved: 1, 2, 3, and both processes ended well");
     Ok(())
 }
 
-#[cfg(target_os = "linux")]
-fn refuse_to_write(program: &std::path::Path) -> Result<()> {
-    // This device answers each write as a full disk would.
-    let disk = std::fs::File::options().write(true).open("/dev/full")?;
-    let status = Command::new(program)
+fn start(program: &Path, output: impl Into<Stdio>) -> Result<Child> {
+    Command::new(program)
         .arg("numbers")
-        .stdout(disk)
+        .stdout(output)
         .stderr(Stdio::null())
-        .status()?;
-    let reported = !status.success();
-    ensure!(reported, "not solved yet: a full disk goes unnoticed");
+        .spawn()
+        .context("cannot start numbers")
+}
+
+fn ended_well(status: ExitStatus) -> Result<()> {
+    let in_time = status.signal() != Some(Signal::SIGALRM as i32);
+    ensure!(in_time, "not solved yet: numbers hangs");
+    let ended = status.success();
+    ensure!(ended, "not solved yet: numbers ended with {status}");
     Ok(())
 }
 // ANCHOR_END: all

@@ -5,8 +5,10 @@ use std::env;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use os_pipe::{PipeReader, PipeWriter};
 
@@ -36,14 +38,23 @@ fn parent() -> Result<()> {
         .context("cannot start the child")?;
 
     let mut words = Some(words);
-    send_words(&mut words)?;
-    let answered = words.is_none() && comes(&answer)?;
-    if !answered {
-        child.kill()?;
+    let sent = send_words(&mut words);
+    // Without the pipe there is nothing to wait for.
+    let answered = match words {
+        None => comes(&answer),
+        Some(_) => Ok(false),
+    };
+    if !matches!(answered, Ok(true)) {
+        // An error means that it has ended.
+        let _ = child.kill();
     }
-    let status = child.wait()?;
-    ensure!(answered, "not solved yet: the child waits for more words");
-    ensure!(status.success(), "the child failed");
+    let status = child.wait().context("cannot wait for the child")?;
+    sent.context("not solved yet")?;
+    ensure!(
+        answered?,
+        "not solved yet: the child hangs, waiting for more words"
+    );
+    ensure!(status.success(), "the child failed: {status}");
     let mut text = String::new();
     answer.read_to_string(&mut text)?;
     ensure!(text == "3\n", "not solved yet: the child said {text:?}");
@@ -53,8 +64,15 @@ fn parent() -> Result<()> {
 
 /// Waits for the answer, but no longer than ten seconds.
 fn comes(answer: &PipeReader) -> Result<bool> {
-    let mut pipes = [PollFd::new(answer.as_fd(), PollFlags::POLLIN)];
-    Ok(poll(&mut pipes, PollTimeout::from(10_000_u16))? > 0)
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let mut pipes = [PollFd::new(answer.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut pipes, PollTimeout::try_from(left)?) {
+            Err(Errno::EINTR) => {}
+            ready => return Ok(ready? > 0),
+        }
+    }
 }
 
 fn count() -> Result<()> {

@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail, ensure};
 use os_pipe::{PipeReader, PipeWriter};
 
 fn main() -> Result<()> {
-    match env::args().nth(1).as_deref() {
+    match env::args_os().nth(1) {
         None => parent(),
-        Some("child") => child(),
+        Some(role) if role == "child" => child(),
         Some(role) => bail!("unknown role {role:?}: expected \"child\""),
     }
 }
@@ -34,21 +34,34 @@ fn parent() -> Result<()> {
     // ANCHOR: wait
     // Whatever went wrong: without its pipes the child ends.
     let outcome = talk(words, answers);
-    println!("child: {}", child.wait()?);
-    outcome
+    match child.wait() {
+        Ok(status) => {
+            outcome.with_context(|| format!("child: {status}"))?;
+            writeln!(io::stdout(), "child: {status}")?;
+            ensure!(status.success(), "the child failed");
+            Ok(())
+        }
+        Err(error) => {
+            outcome.and(Err(error).context("cannot wait for the child"))
+        }
+    }
     // ANCHOR_END: wait
 }
 
 // ANCHOR: talk
 fn talk(mut words: PipeWriter, answers: PipeReader) -> Result<()> {
     let mut answers = BufReader::new(answers);
+    let mut output = io::stdout();
     for word in ["fork", "exec", "wait"] {
         writeln!(words, "{word}").context("cannot send a word")?;
-        println!("sent {word:?}, received {:?}", receive(&mut answers)?);
+        let answer = receive(&mut answers)?;
+        writeln!(output, "sent {word:?}, received {answer:?}")
+            .context("cannot print")?;
     }
     drop(words);
-    println!("closed the pipe, received {:?}", receive(&mut answers)?);
-    Ok(())
+    let answer = receive(&mut answers)?;
+    writeln!(output, "closed the pipe, received {answer:?}")
+        .context("cannot print")
 }
 // ANCHOR_END: talk
 
@@ -71,9 +84,11 @@ fn child() -> Result<()> {
     for word in io::stdin().lines() {
         let word = word.context("cannot read a word")?;
         writeln!(answers, "{}", word.to_uppercase())?;
+        answers.flush().context("cannot send an answer")?;
         count += 1;
     }
-    writeln!(answers, "{count} words").context("cannot send the count")
+    writeln!(answers, "{count} words")?;
+    answers.flush().context("cannot send the count")
 }
 // ANCHOR_END: child
 // ANCHOR_END: all

@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{SigSet, Signal};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -21,6 +22,8 @@ fn main() -> Result<()> {
 
 // ANCHOR: proof
 fn parent() -> Result<()> {
+    // A program inherits which signals are blocked: `yes` is to die of this.
+    SigSet::from(Signal::SIGPIPE).thread_unblock()?;
     let (reader, mut writer) = os_pipe::pipe()?;
     drop(reader);
     let error = writer.write(b"x").err().context("a reader is left")?;
@@ -52,9 +55,11 @@ fn unread(command: &mut Command) -> Result<ExitStatus> {
         .spawn()
         .context("cannot start the program")?;
     let mut output = child.stdout.take().context("it has no output")?;
-    output.read_exact(&mut [0])?;
+    let read = output.read_exact(&mut [0]);
     drop(output);
-    Ok(child.wait()?)
+    let status = child.wait().context("cannot wait for the program")?;
+    read.with_context(|| format!("no byte came: {status}"))?;
+    Ok(status)
 }
 
 // ANCHOR: roles

@@ -19,39 +19,41 @@ fn main() -> Result<()> {
 // ANCHOR: parent
 fn parent() -> Result<()> {
     let (child, mut pipe) = start_counter()?;
-    send_frames(&mut pipe)?;
-    report("no buffer", child, pipe)?;
+    let sent = send_frames(&mut pipe);
+    report("no buffer", child, pipe, sent)?;
 
     let (child, pipe) = start_counter()?;
     let mut buffer = BufWriter::with_capacity(BUFFER, pipe);
-    send_frames(&mut buffer)?;
-    buffer.flush().context("cannot write the last frames")?;
-    report("BufWriter", child, buffer.into_inner()?)
+    let sent = send_frames(&mut buffer);
+    report("BufWriter", child, buffer.into_parts().0, sent)
 }
 
 fn send_frames(pipe: &mut impl Write) -> Result<()> {
     for number in 0..1000_u64 {
         write_frame(pipe, &number.to_be_bytes())?;
     }
-    Ok(())
+    pipe.flush().context("cannot write the last frames")
 }
 // ANCHOR_END: parent
 
 // ANCHOR: frames
-const MAX_FRAME: usize = 1024 * 1024;
+const MAX_FRAME: u32 = 1024 * 1024;
 const BUFFER: usize = 64 * 1024;
 const TURNS: usize = 8;
 
 /// For a buffer: to a bare pipe, each frame would be two writes.
 fn write_frame(buffer: &mut impl Write, message: &[u8]) -> Result<()> {
-    let length = message.len();
-    ensure!(
-        length <= MAX_FRAME,
-        "{length} bytes do not fit into a frame"
-    );
-    let header = u32::try_from(length)?.to_be_bytes();
+    let header = frame_length(message)?.to_be_bytes();
     buffer.write_all(&header).context("cannot write a length")?;
     buffer.write_all(message).context("cannot write a message")
+}
+
+fn frame_length(message: &[u8]) -> Result<u32> {
+    let length = message.len();
+    match u32::try_from(length) {
+        Ok(short) if short <= MAX_FRAME => Ok(short),
+        _ => bail!("{length} bytes are over a frame's limit of {MAX_FRAME}"),
+    }
 }
 
 /// Reads a frame into `message`, or returns false at the end of the pipe.
@@ -71,12 +73,12 @@ fn read_frame(
     let mut header = [0; 4];
     pipe.read_exact(&mut header)
         .context("expected a length of 4 bytes")?;
-    let length = u32::from_be_bytes(header) as usize;
+    let length = u32::from_be_bytes(header);
     ensure!(
         length <= MAX_FRAME,
         "expected a frame of at most {MAX_FRAME} bytes, not of {length}"
     );
-    message.resize(length, 0);
+    message.resize(length as usize, 0);
     pipe.read_exact(message)
         .with_context(|| format!("expected a frame of {length} bytes"))?;
     Ok(true)
@@ -113,11 +115,20 @@ fn start_counter() -> Result<(Child, Counted)> {
     Ok((child, Counted { pipe, writes: 0 }))
 }
 
-fn report(name: &str, child: Child, pipe: Counted) -> Result<()> {
+fn report(
+    name: &str,
+    child: Child,
+    pipe: Counted,
+    sent: Result<()>,
+) -> Result<()> {
     let writes = pipe.writes;
     drop(pipe);
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "the child failed");
+    let output = child
+        .wait_with_output()
+        .context("cannot wait for the child")?;
+    let status = output.status;
+    sent.with_context(|| format!("child: {status}"))?;
+    ensure!(status.success(), "the child failed: {status}");
     let frames = String::from_utf8(output.stdout)?;
     println!("{name}: {} frames, writes: {writes}", frames.trim_end());
     Ok(())

@@ -28,19 +28,20 @@ fn parent() -> Result<()> {
         .context("cannot start the child")?;
 
     let outcome = talk(ours);
-    let status = child.wait()?;
-    outcome?;
-    ensure!(status.success(), "the child failed");
+    let status = child.wait().context("cannot wait for the child")?;
+    outcome.with_context(|| format!("child: {status}"))?;
+    ensure!(status.success(), "the child failed: {status}");
     Ok(())
 }
 
 fn talk(ours: UnixStream) -> Result<()> {
     let mut input = BufReader::new(&ours);
-    println!("child: {}", receive(&mut input)?);
+    let mut output = io::stdout();
+    writeln!(output, "child: {}", receive(&mut input)?)?;
     writeln!(&ours, "Ada")?;
-    println!("child: {}", receive(&mut input)?);
+    writeln!(output, "child: {}", receive(&mut input)?)?;
     ours.shutdown(Shutdown::Write)?;
-    println!("child: {}", receive(&mut input)?);
+    writeln!(output, "child: {}", receive(&mut input)?)?;
     Ok(())
 }
 // ANCHOR_END: parent

@@ -2,16 +2,16 @@
 //! Sends messages of any bytes through pipes, each with its length before it.
 
 use std::env;
-use std::io::{BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use os_pipe::{PipeReader, PipeWriter};
 
 fn main() -> Result<()> {
-    match env::args().nth(1).as_deref() {
+    match env::args_os().nth(1) {
         None => parent(),
-        Some("echo") => echo(),
+        Some(role) if role == "echo" => echo(),
         Some(role) => bail!("unknown role {role:?}: expected \"echo\""),
     }
 }
@@ -28,8 +28,17 @@ fn parent() -> Result<()> {
         .context("cannot start the child")?;
 
     let outcome = exchange(requests, answers);
-    println!("echo: {}", child.wait()?);
-    outcome
+    match child.wait() {
+        Ok(status) => {
+            outcome.with_context(|| format!("echo: {status}"))?;
+            writeln!(io::stdout(), "echo: {status}")?;
+            ensure!(status.success(), "the child failed");
+            Ok(())
+        }
+        Err(error) => {
+            outcome.and(Err(error).context("cannot wait for the child"))
+        }
+    }
 }
 
 fn exchange(requests: PipeWriter, answers: PipeReader) -> Result<()> {
@@ -39,7 +48,8 @@ fn exchange(requests: PipeWriter, answers: PipeReader) -> Result<()> {
         requests.write(message)?;
         let answer = read_frame(&mut answers)?.context("no answer")?;
         ensure!(answer == message, "the answer is another message");
-        println!("{} bytes came back", answer.len());
+        writeln!(io::stdout(), "{} bytes came back", answer.len())
+            .context("cannot print")?;
     }
     drop(requests);
     ensure!(read_frame(&mut answers)?.is_none(), "one answer too many");
@@ -59,31 +69,41 @@ fn echo() -> Result<()> {
 // ANCHOR_END: echo
 
 // ANCHOR: write
-const MAX_FRAME: usize = 1024 * 1024;
+const MAX_FRAME: u32 = 1024 * 1024;
 
 struct FrameWriter<W> {
-    pipe: W,
+    /// Gone after an error: a part of a frame may be in the pipe, and what
+    /// came after it would pass for the rest.
+    pipe: Option<W>,
     frame: Vec<u8>,
 }
 
 impl<W: Write> FrameWriter<W> {
     fn new(pipe: W) -> FrameWriter<W> {
-        let frame = Vec::new();
+        let (pipe, frame) = (Some(pipe), Vec::new());
         FrameWriter { pipe, frame }
     }
 
     fn write(&mut self, message: &[u8]) -> Result<()> {
-        let length = message.len();
-        ensure!(
-            length <= MAX_FRAME,
-            "{length} bytes do not fit into a frame"
-        );
+        let length = frame_length(message)?;
         // Length and message go out in one write: that halves the calls.
         self.frame.clear();
-        self.frame.extend(u32::try_from(length)?.to_be_bytes());
+        self.frame.extend(length.to_be_bytes());
         self.frame.extend(message);
-        let written = self.pipe.write_all(&self.frame);
-        written.context("cannot write a frame")
+        let mut pipe =
+            self.pipe.take().context("an earlier frame was cut off")?;
+        pipe.write_all(&self.frame)
+            .context("cannot write a frame")?;
+        self.pipe = Some(pipe);
+        Ok(())
+    }
+}
+
+fn frame_length(message: &[u8]) -> Result<u32> {
+    let length = message.len();
+    match u32::try_from(length) {
+        Ok(short) if short <= MAX_FRAME => Ok(short),
+        _ => bail!("{length} bytes are over a frame's limit of {MAX_FRAME}"),
     }
 }
 // ANCHOR_END: write
@@ -92,7 +112,10 @@ impl<W: Write> FrameWriter<W> {
 /// Reads one frame, or `None` if the pipe ends where a frame would begin.
 fn read_frame(pipe: &mut impl Read) -> Result<Option<Vec<u8>>> {
     let mut header = Vec::with_capacity(4);
-    pipe.by_ref().take(4).read_to_end(&mut header)?;
+    pipe.by_ref()
+        .take(4)
+        .read_to_end(&mut header)
+        .context("cannot read a length")?;
     if header.is_empty() {
         return Ok(None);
     }
@@ -101,14 +124,15 @@ fn read_frame(pipe: &mut impl Read) -> Result<Option<Vec<u8>>> {
     };
     let length = u32::from_be_bytes(header);
     ensure!(
-        length as usize <= MAX_FRAME,
+        length <= MAX_FRAME,
         "expected a frame of at most {MAX_FRAME} bytes, not of {length}"
     );
     let mut message = Vec::with_capacity(length as usize);
     let read = pipe
         .by_ref()
         .take(length.into())
-        .read_to_end(&mut message)?;
+        .read_to_end(&mut message)
+        .context("cannot read a message")?;
     ensure!(
         read == length as usize,
         "expected a frame of {length} bytes, the pipe ended after {read}"

@@ -27,37 +27,68 @@ fn parent() -> Result<()> {
 }
 
 fn stuck() -> Result<()> {
-    let (input_reader, mut input) = os_pipe::pipe()?;
+    let (input_reader, input) = os_pipe::pipe()?;
     let (mut output, output_writer) = os_pipe::pipe()?;
     // Nothing is written to this copy: it tells when the pipe is full.
     let write_end = output_writer.try_clone()?;
     let mut child = start_echo(input_reader, output_writer)?;
-    // ANCHOR: stuck
-    // A blocking write would wait here for ever. This one can notice it.
-    fcntl(&input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    let mut sent = 0;
-    while has_room(&input, 20)? || has_room(&write_end, 0)? {
-        match input.write(&DATA[sent..]) {
-            Ok(bytes) => sent += bytes,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error.into()),
-        }
-        // The child holds a buffer of a few kilobytes, and that is no way out.
-        assert!(sent < DATA.len() / 2, "the child takes everything");
-    }
-    // ANCHOR_END: stuck
+
+    let sent = write_only(&input, &write_end, &child);
     drop((input, write_end));
-    assert_eq!(output.read_to_end(&mut Vec::new())?, sent);
-    ensure!(child.wait()?.success(), "the child failed");
+    let mut received = Vec::new();
+    let read = output.read_to_end(&mut received);
+    drop(output);
+    let status = child.wait().context("cannot wait for the child")?;
+    ensure!(status.success(), "the child failed: {status}");
+    read.context("cannot read")?;
+    assert_eq!(received, DATA[..sent?], "something was lost");
     println!("no reader: both pipes are full before the end");
     Ok(())
 }
 
-/// Waits until a write to the pipe would not wait, but not much longer than
-/// the time: then the pipe is full.
-fn has_room(pipe: &PipeWriter, milliseconds: u8) -> Result<bool> {
+// ANCHOR: stuck
+/// Writes until both pipes are full and the child is asleep.
+fn write_only(
+    mut input: &PipeWriter,
+    write_end: &PipeWriter,
+    child: &Child,
+) -> Result<usize> {
+    // A blocking write would wait here for ever. This one can notice it.
+    fcntl(input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let mut sent = 0;
+    // The child has enough to read. So if it sleeps, it waits for room.
+    while has_room(input)? || has_room(write_end)? || !is_asleep(child)? {
+        match input.write(&DATA[sent..]) {
+            Ok(bytes) => sent += bytes,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                thread::yield_now();
+            }
+            Err(error) => return Err(error.into()),
+        }
+        assert!(sent < DATA.len() / 2, "the child takes everything");
+    }
+    Ok(sent)
+}
+// ANCHOR_END: stuck
+
+/// Whether a write to the pipe would not have to wait.
+fn has_room(pipe: &PipeWriter) -> Result<bool> {
     let mut pipes = [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)];
-    Ok(poll(&mut pipes, PollTimeout::from(milliseconds))? > 0)
+    Ok(poll(&mut pipes, PollTimeout::ZERO)? > 0)
+}
+
+/// Whether the process waits for something.
+#[cfg(target_os = "linux")]
+fn is_asleep(child: &Child) -> Result<bool> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id()))?;
+    let (_, state) = stat.rsplit_once(") ").context("no state in stat")?;
+    Ok(state.starts_with('S'))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_asleep(_: &Child) -> Result<bool> {
+    // Two full pipes have to do: whatever it does now, it will wait.
+    Ok(true)
 }
 
 fn cured() -> Result<()> {
@@ -66,12 +97,16 @@ fn cured() -> Result<()> {
     let mut child = start_echo(input_reader, output_writer)?;
     // ANCHOR: cured
     // The closure owns the input and closes it when everything is written.
-    let writer = thread::spawn(move || input.write_all(DATA));
+    let writer = thread::Builder::new().spawn(move || input.write_all(DATA));
     let mut received = Vec::new();
-    output.read_to_end(&mut received)?;
+    let read = output.read_to_end(&mut received);
     // ANCHOR_END: cured
-    ensure!(matches!(writer.join(), Ok(Ok(()))), "the writer failed");
-    ensure!(child.wait()?.success(), "the child failed");
+    drop(output);
+    let status = child.wait().context("cannot wait for the child")?;
+    let written = writer.context("cannot start a thread")?.join();
+    ensure!(matches!(written, Ok(Ok(()))), "the writer failed");
+    ensure!(status.success(), "the child failed: {status}");
+    read.context("cannot read")?;
     assert_eq!(received, DATA);
     println!("a thread writes: {} bytes came back", received.len());
     Ok(())

@@ -17,15 +17,20 @@ fn main() -> Result<()> {
 
 // ANCHOR: proof
 fn prove() -> Result<()> {
-    let (filled, capacity) = fill(1024)?;
-    let (with_gaps, _) = fill(1000)?;
-    assert_eq!(filled, capacity);
-    assert!(with_gaps <= capacity);
-    println!("room for {capacity} bytes, 1024 at a time: {filled} taken");
-    println!("room for {capacity} bytes, 1000 at a time: {with_gaps} taken");
+    for size in (1..=1024).chain(4000..=4200) {
+        let (taken, capacity) = fill(size)?;
+        assert!(taken <= capacity, "{taken} bytes by writes of {size}");
+        let fills_pages = 4096 % size == 0;
+        assert!(taken == capacity || !fills_pages, "gaps after {size}");
+        if [1000, 1024].contains(&size) {
+            println!("writes of {size} bytes: {taken} of {capacity} taken");
+        }
+    }
     Ok(())
 }
+// ANCHOR_END: proof
 
+// ANCHOR: fill
 /// How many bytes a pipe takes by such writes, and how many it promises.
 fn fill(size: usize) -> Result<(usize, usize)> {
     let (_reader, mut writer) = os_pipe::pipe()?;
@@ -40,7 +45,7 @@ fn fill(size: usize) -> Result<(usize, usize)> {
     }
     Ok((taken, capacity(&writer)?))
 }
-// ANCHOR_END: proof
+// ANCHOR_END: fill
 
 // ANCHOR: capacity
 #[cfg(target_os = "linux")]

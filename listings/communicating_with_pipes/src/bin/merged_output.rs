@@ -37,8 +37,11 @@ fn merged(
         .spawn()
         .context("cannot start the child")?;
     let mut text = String::new();
-    reader.read_to_string(&mut text)?;
-    ensure!(child.wait()?.success(), "the child failed");
+    let read = reader.read_to_string(&mut text);
+    drop(reader);
+    let status = child.wait().context("cannot wait for the child")?;
+    ensure!(status.success(), "the child failed: {status}");
+    read.context("cannot read what it said")?;
     Ok(text)
 }
 // ANCHOR_END: parent

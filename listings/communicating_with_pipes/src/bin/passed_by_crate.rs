@@ -27,9 +27,12 @@ fn parent() -> Result<()> {
     drop(command);
 
     let mut text = String::new();
-    progress.read_to_string(&mut text)?;
+    let read = progress.read_to_string(&mut text);
+    drop(progress);
+    let status = child.wait().context("cannot wait for the child")?;
+    ensure!(status.success(), "the child failed: {status}");
+    read.context("cannot read the progress")?;
     println!("progress: {text:?}");
-    ensure!(child.wait()?.success(), "the child failed");
     Ok(())
 }
 // ANCHOR_END: parent
@@ -43,7 +46,7 @@ fn child() -> Result<()> {
     use command_fds::inherited::{init_inherited_fds, take_fd_ownership};
 
     // SAFETY: nothing in this process has opened a descriptor yet.
-    unsafe { init_inherited_fds() }?;
+    unsafe { init_inherited_fds() }.context("no inherited descriptors")?;
     let number = env::args().nth(2).context("the child needs a descriptor")?;
     let mut progress = File::from(take_fd_ownership(number.parse()?)?);
     println!("the result, on standard output");

@@ -3,8 +3,8 @@
 
 use std::env;
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, RawFd};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -37,9 +37,12 @@ fn parent() -> Result<()> {
     drop(command);
 
     let mut text = String::new();
-    progress.read_to_string(&mut text)?;
+    let read = progress.read_to_string(&mut text);
+    drop(progress);
+    let status = child.wait().context("cannot wait for the child")?;
+    ensure!(status.success(), "the child failed: {status}");
+    read.context("cannot read the progress")?;
     println!("progress: {text:?}");
-    ensure!(child.wait()?.success(), "the child failed");
     Ok(())
 }
 // ANCHOR_END: parent
@@ -47,20 +50,31 @@ fn parent() -> Result<()> {
 // ANCHOR: child
 fn child() -> Result<()> {
     let number = env::args().nth(2).context("the child needs a descriptor")?;
-    let mut progress = inherited(number.parse()?)
+    let number = number.parse().context("a descriptor is a number")?;
+    // SAFETY: only the parent calls this role, and what it names is a pipe's
+    // end for this process; nothing else here uses it.
+    let mut progress = unsafe { inherited(number) }
         .with_context(|| format!("expected an open descriptor {number}"))?;
     println!("the result, on standard output");
     progress.write_all(b"half done, done")?;
     Ok(())
 }
 
-fn inherited(number: RawFd) -> Result<File> {
-    ensure!(number > 2, "0, 1 and 2 belong to the standard library");
-    // SAFETY: the borrow ends before anything can close the descriptor.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-    fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-    // SAFETY: the descriptor is open, as fcntl has shown, the parent opened it
-    // for this process, and only this call takes it.
+/// Takes a descriptor that was passed to this program.
+///
+/// # Safety
+/// Nothing else in this process may own the descriptor, or use it.
+unsafe fn inherited(number: RawFd) -> io::Result<File> {
+    if number <= 2 {
+        return Err(io::Error::other("it belongs to the standard library"));
+    }
+    // nix's fcntl wants a descriptor that is open, and whether this one is,
+    // fcntl is to tell.
+    // SAFETY: the call sets a flag; a number that is not open is an error.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and as the caller promises nobody else's.
     Ok(unsafe { File::from_raw_fd(number) })
 }
 // ANCHOR_END: child

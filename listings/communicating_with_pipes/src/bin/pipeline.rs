@@ -3,7 +3,7 @@
 
 use std::env;
 use std::io::{self, BufWriter, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -25,23 +25,31 @@ fn parent() -> Result<()> {
     let (squares_reader, squares) = os_pipe::pipe()?;
     let (mut result, result_writer) = os_pipe::pipe()?;
 
-    let children = [
-        ("count", start("count", Stdio::null(), numbers)?),
-        ("square", start("square", numbers_reader, squares)?),
-        ("sum", start("sum", squares_reader, result_writer)?),
+    // A stage that has no neighbour ends, so all can be waited for.
+    let stages = [
+        ("count", start("count", Stdio::null(), numbers)),
+        ("square", start("square", numbers_reader, squares)),
+        ("sum", start("sum", squares_reader, result_writer)),
     ];
-
     let mut sum = String::new();
-    result.read_to_string(&mut sum)?;
+    let read = result.read_to_string(&mut sum);
+    drop(result);
+    let ends = stages.map(|(role, stage)| (role, stage.and_then(wait)));
+
     print!("sum of the squares of 1 to 100,000: {sum}");
     let mut failed = false;
-    for (role, mut child) in children {
-        let status = child.wait()?;
+    for (role, end) in ends {
+        let status = end.context(role)?;
         println!("{role}: {status}");
         failed |= !status.success();
     }
+    read.context("cannot read the sum")?;
     ensure!(!failed, "a stage failed, so the sum is not to be trusted");
     Ok(())
+}
+
+fn wait(mut child: Child) -> Result<ExitStatus> {
+    child.wait().context("cannot wait for it")
 }
 // ANCHOR_END: parent
 
@@ -56,7 +64,7 @@ fn start(
         .stdin(input)
         .stdout(output)
         .spawn()
-        .with_context(|| format!("cannot start {role}"))
+        .context("cannot start it")
 }
 // ANCHOR_END: start
 

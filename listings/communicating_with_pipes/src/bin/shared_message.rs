@@ -14,7 +14,7 @@ fn main() -> anyhow::Result<()> {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::fs::File;
-    use std::io::{self, BufReader, Read, Write};
+    use std::io::{self, BufRead, BufReader, Write};
     use std::net::Shutdown;
     use std::num::NonZeroUsize;
     use std::os::fd::{AsFd, OwnedFd};
@@ -41,7 +41,11 @@ mod linux {
     const MESSAGE: usize = 1024 * 1024;
 
     /// Room for a few messages that two processes share.
-    struct Slots(NonNull<u8>);
+    struct Slots {
+        start: NonNull<u8>,
+        /// Which slots are this process's own, for now.
+        ours: [bool; SLOTS],
+    }
 
     impl Slots {
         fn make() -> Result<File> {
@@ -52,7 +56,10 @@ mod linux {
             Ok(memory)
         }
 
-        fn map(memory: &File) -> Result<Slots> {
+        /// # Safety
+        /// Whoever else maps this memory keeps to the protocol: it touches a
+        /// slot only from receiving its number until sending it on.
+        unsafe fn map(memory: &File) -> Result<Slots> {
             // Beyond the end of the file there is no memory to touch.
             let seals = fcntl(memory, FcntlArg::F_GET_SEALS)?;
             let seals = SealFlag::from_bits_truncate(seals);
@@ -69,23 +76,43 @@ mod linux {
             let start = unsafe {
                 mmap(None, length, access, MapFlags::MAP_SHARED, memory, 0)
             }?;
-            Ok(Slots(start.cast()))
+            let (start, ours) = (start.cast(), [false; SLOTS]);
+            Ok(Slots { start, ours })
         }
 
-        /// The slot that the other process has handed over.
-        ///
-        /// # Safety
-        /// Call it only with a number that was received and not yet sent on:
-        /// until then the other process does not touch the slot.
-        unsafe fn get(&mut self, number: u8) -> Result<&mut [u8]> {
+        /// Receives the number of a slot, which is this process's own then.
+        fn receive(&mut self, socket: impl BufRead) -> Result<Option<u8>> {
+            let Some(number) = socket.bytes().next().transpose()? else {
+                return Ok(None);
+            };
+            let ours = self.ours.get_mut(usize::from(number));
+            let ours = ours.context("expected the number of a slot")?;
+            ensure!(!*ours, "slot {number} was handed over twice");
+            *ours = true;
+            Ok(Some(number))
+        }
+
+        /// Sends the number of a slot on: from here on it is the other's.
+        fn hand_over(
+            &mut self,
+            number: u8,
+            mut socket: impl Write,
+        ) -> Result<()> {
+            self.ours[usize::from(number)] = false;
+            socket.write_all(&[number])?;
+            Ok(())
+        }
+
+        fn get(&mut self, number: u8) -> &mut [u8] {
             let number = usize::from(number);
-            ensure!(number < SLOTS, "expected one of {SLOTS} slots");
-            // SAFETY: the slot lies in the mapping, which is never unmapped,
-            // and as the caller promises it is this process's own for now.
-            Ok(unsafe {
-                let start = self.0.add(number * MESSAGE);
+            assert!(self.ours[number], "the slot is the other process's");
+            // SAFETY: the slot lies in the mapping, which is never unmapped.
+            // It is ours, so the other process does not touch it, as was
+            // promised to `map`, nor does this one, which has borrowed it.
+            unsafe {
+                let start = self.start.add(number * MESSAGE);
                 slice::from_raw_parts_mut(start.as_ptr(), MESSAGE)
-            })
+            }
         }
     }
     // ANCHOR_END: slots
@@ -100,17 +127,14 @@ mod linux {
     ) -> Result<()> {
         let mut free = BufReader::new(socket);
         for _ in 0..count {
-            let mut number = [0];
-            free.read_exact(&mut number)
-                .context("the receiver is gone")?;
-            // SAFETY: the number was received, and is sent on below.
-            fill(unsafe { slots.get(number[0]) }?);
-            (&*socket).write_all(&number).context("cannot send")?;
+            let number = slots.receive(&mut free)?;
+            let number = number.context("the receiver is gone")?;
+            fill(slots.get(number));
+            slots.hand_over(number, socket).context("cannot send")?;
         }
         socket.shutdown(Shutdown::Write)?;
-        let mut returned = Vec::new();
-        free.read_to_end(&mut returned)?;
-        ensure!(returned.len() == SLOTS, "the receiver died before the end");
+        while slots.receive(&mut free)?.is_some() {}
+        ensure!(slots.ours == [true; SLOTS], "not every slot came back");
         Ok(())
     }
 
@@ -121,13 +145,12 @@ mod linux {
     ) -> Result<()> {
         // To begin with, all the slots are free.
         for number in 0..SLOTS as u8 {
-            (&*socket).write_all(&[number]).context("not a socket")?;
+            slots.hand_over(number, socket).context("not a socket")?;
         }
-        for number in BufReader::new(socket).bytes() {
-            let number = number?;
-            // SAFETY: the number was received, and is sent on below.
-            take(unsafe { slots.get(number) }?)?;
-            (&*socket).write_all(&[number]).context("cannot answer")?;
+        let mut numbers = BufReader::new(socket);
+        while let Some(number) = slots.receive(&mut numbers)? {
+            take(slots.get(number))?;
+            slots.hand_over(number, socket).context("cannot answer")?;
         }
         Ok(())
     }
@@ -136,7 +159,8 @@ mod linux {
     // ANCHOR: roles
     fn parent() -> Result<()> {
         let memory = Slots::make()?;
-        let mut slots = Slots::map(&memory)?;
+        // SAFETY: the memory goes to the child alone, which runs `receive`.
+        let mut slots = unsafe { Slots::map(&memory) }?;
         let (ours, theirs) = UnixStream::pair()?;
         let mut child = start("child", memory, theirs)?;
 
@@ -146,19 +170,21 @@ mod linux {
             picture.fill(brightness);
         });
         drop(ours);
-        let status = child.wait()?;
-        sent?;
-        ensure!(status.success(), "the child failed");
+        let status = child.wait().context("cannot wait for the child")?;
+        sent.with_context(|| format!("child: {status}"))?;
+        ensure!(status.success(), "the child failed: {status}");
         Ok(())
     }
 
     fn child() -> Result<()> {
         let memory = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let mut slots = Slots::map(&memory).context("not our memory")?;
+        // SAFETY: the parent has the memory for itself, and runs `send`.
+        let slots = unsafe { Slots::map(&memory) };
+        let mut slots = slots.context("not our memory")?;
         let socket = io::stdout().as_fd().try_clone_to_owned()?;
         receive(&mut slots, &UnixStream::from(socket), |picture| {
             let sum: u64 = picture.iter().map(|&byte| u64::from(byte)).sum();
-            eprintln!("{} bytes, sum {sum}", picture.len());
+            writeln!(io::stderr(), "{} bytes, sum {sum}", picture.len())?;
             Ok(())
         })
     }

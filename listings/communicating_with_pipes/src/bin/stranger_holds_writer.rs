@@ -1,13 +1,12 @@
 // ANCHOR: all
 //! Proves that a writer inherited by a stranger keeps a pipe open.
 
-use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
-use std::{env, io};
+use std::env;
+use std::io::{self, ErrorKind, Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -18,28 +17,51 @@ fn main() -> Result<()> {
 }
 
 fn parent() -> Result<()> {
-    let (reader, writer) = os_pipe::pipe()?;
+    let (mut reader, writer) = os_pipe::pipe()?;
+    // A read that would have to wait is an error from now on.
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     // ANCHOR: proof
     // The mistake: from here on every program that is started inherits it.
     fcntl(&writer, FcntlArg::F_SETFD(FdFlag::empty()))?;
-    let mut stranger = Command::new(env::current_exe()?)
-        .arg("stranger")
-        .stdin(Stdio::piped())
-        .spawn()
-        .context("cannot start the stranger")?;
+    let strangers = [start_stranger(), start_stranger()];
     drop(writer);
 
-    let mut pipes = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
-    assert_eq!(poll(&mut pipes, PollTimeout::from(20_u8))?, 0);
-    // `wait` closes the stranger's standard input, so the stranger ends.
-    ensure!(stranger.wait()?.success(), "the stranger failed");
-    assert_eq!(poll(&mut pipes, PollTimeout::NONE)?, 1);
-    println!("end of file after the stranger's end, not before");
+    let mut read = || reader.read(&mut [0]).map_err(|error| error.kind());
+    // Each of them is one more to wait for: its standard input is closed then.
+    let ends = strangers.map(|it| (read(), it.and_then(wait)));
+    for (before, end) in ends {
+        ensure!(end?.success(), "a stranger failed");
+        assert_eq!(before, Err(ErrorKind::WouldBlock), "nobody holds it");
+    }
+    assert_eq!(read(), Ok(0));
+    println!("end of file after the strangers' end, not before");
     // ANCHOR_END: proof
     Ok(())
 }
 
+fn wait(mut stranger: Child) -> Result<ExitStatus> {
+    stranger.wait().context("cannot wait for a stranger")
+}
+
+/// Returns when the stranger runs. Until then it may still be closing what
+/// is not for it.
+fn start_stranger() -> Result<Child> {
+    let mut stranger = Command::new(env::current_exe()?)
+        .arg("stranger")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start a stranger")?;
+    let mut output = stranger.stdout.take();
+    let runs = output.as_mut().map(|it| it.read_exact(&mut [0]));
+    if !matches!(runs, Some(Ok(()))) {
+        bail!("a stranger did not begin: {}", wait(stranger)?);
+    }
+    Ok(stranger)
+}
+
 fn stranger() -> Result<()> {
+    writeln!(io::stdout(), "I run")?;
     io::copy(&mut io::stdin(), &mut io::sink())
         .context("cannot read standard input")?;
     Ok(())

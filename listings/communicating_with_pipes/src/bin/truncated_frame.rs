@@ -36,7 +36,8 @@ fn receive_from_child(length: usize) -> Result<Option<Vec<u8>>> {
         .context("cannot start the child")?;
     let mut output = child.stdout.take().context("the child has no output")?;
     let frame = read_frame(&mut output);
-    ensure!(child.wait()?.success(), "the child failed");
+    let status = child.wait().context("cannot wait for the child")?;
+    ensure!(status.success(), "the child failed: {status}");
     frame
 }
 
@@ -51,12 +52,15 @@ fn child() -> Result<()> {
     output.flush().context("cannot write")
 }
 
-const MAX_FRAME: usize = 1024 * 1024;
+const MAX_FRAME: u32 = 1024 * 1024;
 
 /// Reads one frame, or `None` if the pipe ends where a frame would begin.
 fn read_frame(pipe: &mut impl Read) -> Result<Option<Vec<u8>>> {
     let mut header = Vec::with_capacity(4);
-    pipe.by_ref().take(4).read_to_end(&mut header)?;
+    pipe.by_ref()
+        .take(4)
+        .read_to_end(&mut header)
+        .context("cannot read a length")?;
     if header.is_empty() {
         return Ok(None);
     }
@@ -65,14 +69,15 @@ fn read_frame(pipe: &mut impl Read) -> Result<Option<Vec<u8>>> {
     };
     let length = u32::from_be_bytes(header);
     ensure!(
-        length as usize <= MAX_FRAME,
+        length <= MAX_FRAME,
         "expected a frame of at most {MAX_FRAME} bytes, not of {length}"
     );
     let mut message = Vec::with_capacity(length as usize);
     let read = pipe
         .by_ref()
         .take(length.into())
-        .read_to_end(&mut message)?;
+        .read_to_end(&mut message)
+        .context("cannot read a message")?;
     ensure!(
         read == length as usize,
         "expected a frame of {length} bytes, the pipe ended after {read}"

@@ -2,8 +2,8 @@
 //! Sends the typed tasks of typed_lines in postcard's binary format.
 
 use std::env;
-use std::io::{BufReader, Read, Write};
-use std::process::{Command, Stdio};
+use std::io::{self, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -35,18 +35,24 @@ fn parent() -> Result<()> {
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start the child")?;
+
+    let outcome = exchange(&mut child);
+    let status = child.wait().context("cannot wait for the child")?;
+    outcome.with_context(|| format!("child: {status}"))?;
+    println!("child: {status}");
+    Ok(())
+}
+
+fn exchange(child: &mut Child) -> Result<()> {
     let mut tasks = child.stdin.take().context("the child has no input")?;
     let output = child.stdout.take().context("the child has no output")?;
-
     let mut answers = BufReader::new(output);
     let name = "Ada\nLovelace".to_string();
     for task in [Task::Greet { name }, Task::Add(vec![1, -2, 43])] {
         let bytes = send(&mut tasks, &task)?;
         let answer: Answer = receive(&mut answers)?.context("no answer")?;
-        println!("{bytes} bytes -> {answer:?}");
+        writeln!(io::stdout(), "{bytes} bytes -> {answer:?}")?;
     }
-    drop(tasks);
-    println!("child: {}", child.wait()?);
     Ok(())
 }
 
@@ -81,23 +87,29 @@ fn receive<T: DeserializeOwned>(pipe: &mut impl Read) -> Result<Option<T>> {
 }
 // ANCHOR_END: typed
 
-const MAX_FRAME: usize = 1024 * 1024;
+const MAX_FRAME: u32 = 1024 * 1024;
 
 fn write_frame(pipe: &mut impl Write, message: &[u8]) -> Result<()> {
-    let length = message.len();
-    ensure!(
-        length <= MAX_FRAME,
-        "{length} bytes do not fit into a frame"
-    );
-    let mut frame = Vec::with_capacity(4 + length);
-    frame.extend(u32::try_from(length)?.to_be_bytes());
-    frame.extend(message);
+    let length = frame_length(message)?;
+    let frame = [&length.to_be_bytes(), message].concat();
     pipe.write_all(&frame).context("cannot write a frame")
 }
 
+fn frame_length(message: &[u8]) -> Result<u32> {
+    let length = message.len();
+    match u32::try_from(length) {
+        Ok(short) if short <= MAX_FRAME => Ok(short),
+        _ => bail!("{length} bytes are over a frame's limit of {MAX_FRAME}"),
+    }
+}
+
+/// Reads one frame, or `None` if the pipe ends where a frame would begin.
 fn read_frame(pipe: &mut impl Read) -> Result<Option<Vec<u8>>> {
     let mut header = Vec::with_capacity(4);
-    pipe.by_ref().take(4).read_to_end(&mut header)?;
+    pipe.by_ref()
+        .take(4)
+        .read_to_end(&mut header)
+        .context("cannot read a length")?;
     if header.is_empty() {
         return Ok(None);
     }
@@ -106,14 +118,15 @@ fn read_frame(pipe: &mut impl Read) -> Result<Option<Vec<u8>>> {
     };
     let length = u32::from_be_bytes(header);
     ensure!(
-        length as usize <= MAX_FRAME,
+        length <= MAX_FRAME,
         "expected a frame of at most {MAX_FRAME} bytes, not of {length}"
     );
     let mut message = Vec::with_capacity(length as usize);
     let read = pipe
         .by_ref()
         .take(length.into())
-        .read_to_end(&mut message)?;
+        .read_to_end(&mut message)
+        .context("cannot read a message")?;
     ensure!(
         read == length as usize,
         "expected a frame of {length} bytes, the pipe ended after {read}"
