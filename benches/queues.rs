@@ -13,17 +13,23 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::report::{Row, python, times_faster};
 
 mod broker {
+    use std::cell::Cell;
     use std::collections::VecDeque;
-    use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-    use std::process::{Child, ChildStdin};
+    use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+    use std::mem;
+    use std::os::fd::AsFd;
+    use std::process::{Child, ChildStdin, ChildStdout, ExitStatus};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-    use std::{mem, thread};
+    use std::thread::{self, Builder};
+    use std::time::{Duration, Instant};
 
     use anyhow::{Context, Result, anyhow, bail, ensure};
-    use crossbeam_channel::{
-        Receiver, Sender, bounded, never, select, unbounded,
-    };
+    use crossbeam_channel::{Receiver, Sender, TryRecvError};
+    use crossbeam_channel::{after, bounded, never, select, unbounded};
+    use nix::errno::Errno;
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     macro_rules! listing {
         ($anchor:literal) => {
@@ -42,6 +48,8 @@ mod broker {
     listing!("give");
     listing!("watch");
     listing!("serve_producer");
+    listing!("follow");
+    listing!("crew");
     listing!("read_lines");
     listing!("answer_all");
 
@@ -50,11 +58,13 @@ mod broker {
         producers: Vec<Child>,
         consumers: Vec<Child>,
     ) -> Result<Vec<String>> {
-        let outcome = broker(producers, consumers)?;
-        outcome.producers?;
-        let good = outcome.consumers.iter().all(|end| end == "exit status: 0");
-        ensure!(good, "a consumer failed");
+        let outcome = broker(Crew(producers), Crew(consumers))?;
+        for end in outcome.producers.into_iter().chain(outcome.consumers) {
+            ensure!(end?.success(), "a process failed");
+        }
         ensure!(outcome.returned == 0, "a consumer did not answer");
+        ensure!(outcome.set_aside.is_empty(), "a message was set aside");
+        ensure!(outcome.unanswered.is_empty(), "a message is unanswered");
         ensure!(
             outcome.accepted == outcome.answers.len(),
             "lost, or doubled"

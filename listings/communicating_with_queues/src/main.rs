@@ -1,18 +1,21 @@
 // ANCHOR: all
 //! Passes the messages of several producers to several consumers, each once.
 
-use std::io::{BufRead, BufReader, LineWriter, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::{env, io, thread};
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, LineWriter, Write};
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, Builder};
+use std::env;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 fn main() -> Result<()> {
-    match env::args().nth(1).as_deref() {
+    let mut args = env::args_os().skip(1);
+    match args.next() {
         None => broker(),
-        Some("producer") => producer(),
-        Some("consumer") => consumer(),
+        Some(role) if role == "producer" => producer(args.next()),
+        Some(role) if role == "consumer" => consumer(),
         Some(role) => bail!(
             "unknown role {role:?}: expected \"producer\" or \"consumer\""
         ),
@@ -21,88 +24,124 @@ fn main() -> Result<()> {
 
 fn broker() -> Result<()> {
     let (sender, receiver) = bounded(4);
-    let mut answers = Vec::new();
-
-    thread::scope(|scope| {
-        let producers = ["a", "b"].map(|name| {
+    let (answer, answers) = unbounded();
+    let ends: Vec<(String, Result<()>)> = thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for name in ["a", "b"] {
             let sender = sender.clone();
-            scope.spawn(move || serve_producer(name, sender))
-        });
-        let consumers = [1, 2, 3].map(|_| {
-            let receiver = receiver.clone();
-            scope.spawn(move || serve_consumer(receiver))
-        });
+            let serve = move || serve_producer(name, sender);
+            let thread = Builder::new().spawn_scoped(scope, serve)?;
+            threads.push((format!("producer {name}"), thread));
+        }
+        for _ in 0..3 {
+            let (receiver, answer) = (receiver.clone(), answer.clone());
+            let serve = move || serve_consumer(receiver, answer);
+            let thread = Builder::new().spawn_scoped(scope, serve)?;
+            threads.push(("a consumer".to_owned(), thread));
+        }
         // ANCHOR: drop
         // The channel is not disconnected while a sender is left: keep none.
         drop((sender, receiver));
         // ANCHOR_END: drop
+        let join = |(name, thread): (_, thread::ScopedJoinHandle<_>)| {
+            let panicked = |_| Err(anyhow!("its thread panicked"));
+            (name, thread.join().unwrap_or_else(panicked))
+        };
+        anyhow::Ok(threads.into_iter().map(join).collect())
+    })
+    .context("cannot start a thread")?;
 
-        for thread in producers {
-            let name = thread.join().map_err(|_| anyhow!("a panic"))??;
-            println!("producer {name} is done");
+    let mut out = io::stdout();
+    let mut failures = Vec::new();
+    for (name, end) in ends {
+        match end {
+            Ok(()) => writeln!(out, "{name} is done")?,
+            Err(error) => failures.push(format!("{name}: {error:#}")),
         }
-        for thread in consumers {
-            answers.extend(thread.join().map_err(|_| anyhow!("a panic"))??);
-            println!("a consumer is done");
-        }
-        anyhow::Ok(())
-    })?;
-
+    }
+    let mut answers: Vec<String> = answers.try_iter().collect();
     answers.sort();
-    println!("answers: {}", answers.join(" "));
+    writeln!(out, "answers: {}", answers.join(" "))?;
+    ensure!(failures.is_empty(), "{}", failures.join("; "));
     Ok(())
 }
 
-fn serve_producer(name: &str, queue: Sender<String>) -> Result<&str> {
+fn serve_producer(name: &str, queue: Sender<String>) -> Result<()> {
     let mut producer = start(&["producer", name], Stdio::null())?;
-    let output = producer
-        .stdout
-        .take()
-        .context("the producer has no output")?;
-    let forwarded = forward(output, queue);
-    let status = producer.wait()?;
-    forwarded.with_context(|| format!("cannot serve producer {name}"))?;
-    ensure!(status.success(), "producer {name} ended with {status}");
-    Ok(name)
+    let forwarded = forward(&mut producer, queue);
+    finish(producer, forwarded)
 }
 
 // ANCHOR: forward
-fn forward(output: ChildStdout, queue: Sender<String>) -> Result<()> {
-    for message in BufReader::new(output).lines() {
-        queue.send(message?)?;
+fn forward(producer: &mut Child, queue: Sender<String>) -> Result<()> {
+    let output = producer.stdout.take().context("it has no output")?;
+    let mut output = BufReader::new(output);
+    while let Some(message) = read_line(&mut output)? {
+        queue
+            .send(message)
+            .map_err(|_| anyhow!("no consumer is left"))?;
     }
     Ok(())
 }
 // ANCHOR_END: forward
 
-fn serve_consumer(queue: Receiver<String>) -> Result<Vec<String>> {
+fn serve_consumer(
+    queue: Receiver<String>,
+    answers: Sender<String>,
+) -> Result<()> {
     let mut consumer = start(&["consumer"], Stdio::piped())?;
-    let answers = feed(&mut consumer, queue);
-    let status = consumer.wait()?;
-    let answers = answers.context("cannot serve a consumer")?;
-    ensure!(status.success(), "a consumer ended with {status}");
-    Ok(answers)
+    let fed = feed(&mut consumer, queue, answers);
+    finish(consumer, fed)
 }
 
-fn feed(child: &mut Child, queue: Receiver<String>) -> Result<Vec<String>> {
-    let input = child.stdin.take().context("the consumer has no input")?;
-    let output = child.stdout.take().context("the consumer has no output")?;
+fn feed(
+    consumer: &mut Child,
+    queue: Receiver<String>,
+    answers: Sender<String>,
+) -> Result<()> {
+    let input = consumer.stdin.take().context("it has no input")?;
+    let output = consumer.stdout.take().context("it has no output")?;
     // Sends each line at once: a message left in a buffer gets no answer.
     let mut input = LineWriter::new(input);
     let mut output = BufReader::new(output);
-    let mut answers = Vec::new();
     // ANCHOR: one_message
     for message in queue {
-        writeln!(input, "{message}")?;
-        let mut answer = String::new();
-        output.read_line(&mut answer)?;
-        ensure!(answer.ends_with('\n'), "no answer to {message:?}");
-        answer.pop();
-        answers.push(answer);
+        let lost = || format!("no answer to {message:?}");
+        writeln!(input, "{message}").with_context(lost)?;
+        let answer = read_line(&mut output).with_context(lost)?;
+        answers.send(answer.with_context(lost)?)?;
     }
     // ANCHOR_END: one_message
-    Ok(answers)
+    Ok(())
 }
+
+/// The next line without its end; `None` at the end of the pipe.
+fn read_line(pipe: &mut impl BufRead) -> Result<Option<String>> {
+    let mut line = String::new();
+    pipe.read_line(&mut line)?;
+    match line.pop() {
+        None => Ok(None),
+        Some('\n') => Ok(Some(line)),
+        Some(_) => bail!("a line has broken off"),
+    }
+}
+
+// ANCHOR: finish
+/// Waits for the child, whatever has become of its messages.
+fn finish(mut child: Child, messages: Result<()>) -> Result<()> {
+    if let (Err(_), Ok(None)) = (&messages, child.try_wait()) {
+        // It may wait for something that will not come.
+        let _ = child.kill();
+    }
+    let end = match child.wait() {
+        Ok(status) if status.success() => return messages,
+        Ok(status) => anyhow!("ended with {status}"),
+        Err(error) => Error::new(error).context("cannot wait for it"),
+    };
+    messages.with_context(|| format!("{end:#}"))?;
+    Err(end)
+}
+// ANCHOR_END: finish
 
 fn start(arguments: &[&str], input: Stdio) -> Result<Child> {
     Command::new(env::current_exe()?)
@@ -110,23 +149,24 @@ fn start(arguments: &[&str], input: Stdio) -> Result<Child> {
         .stdin(input)
         .stdout(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot start a {}", arguments[0]))
+        .context("cannot start it")
 }
 
-fn producer() -> Result<()> {
-    let name = env::args().nth(2).context("a producer needs a name")?;
+fn producer(name: Option<OsString>) -> Result<()> {
+    let name = name.context("a producer needs a name")?;
     let mut queue = io::stdout().lock();
     for number in 1..=5 {
-        writeln!(queue, "{name}{number}").context("cannot send a message")?;
+        writeln!(queue, "{}{number}", name.display())
+            .context("cannot send a message")?;
     }
     Ok(())
 }
 
 fn consumer() -> Result<()> {
-    let mut answers = io::stdout().lock();
-    for message in io::stdin().lines() {
-        let message = message.context("cannot read a message")?;
-        writeln!(answers, "{}", message.to_uppercase())?;
+    let mut messages = io::stdin().lock();
+    while let Some(message) = read_line(&mut messages)? {
+        writeln!(io::stdout(), "{}", message.to_uppercase())
+            .context("cannot answer")?;
     }
     Ok(())
 }
