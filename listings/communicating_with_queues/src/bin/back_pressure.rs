@@ -3,12 +3,13 @@
 
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::fd::AsFd;
-use std::process::{ChildStderr, ChildStdout, Command, Stdio};
-use std::{env, thread};
+use std::process::{Child, Command};
+use std::{env, fs, thread};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use os_pipe::{PipeReader, PipeWriter};
 
 const MESSAGES: usize = 100_000;
 
@@ -23,56 +24,59 @@ fn main() -> Result<()> {
 // ANCHOR: proof
 fn parent() -> Result<()> {
     let (queue, messages) = bounded(4);
-    let ended = with_producer(queue, |errors| {
-        let ended = hangs_up(errors, PollTimeout::from(20_u8))?;
-        assert!(messages.len() <= 4, "the queue is over its bound");
-        assert_eq!(messages.iter().count(), MESSAGES);
-        Ok(ended)
-    })?;
-    assert!(!ended, "the producer did not wait");
-    println!("bounded: the producer waits for somebody to take messages");
+    let (mut producer, pipe) = start(queue)?;
+    while messages.len() < 4 || has_room(&pipe)? || !is_asleep(&producer)? {
+        assert!(producer.try_wait()?.is_none(), "it did not wait");
+        thread::yield_now();
+    }
+    assert_eq!(messages.len(), 4, "the queue is over its bound");
+    println!("bounded: the queue and the pipe are full, the producer sleeps");
+    drop(pipe);
+    assert_eq!(messages.iter().count(), MESSAGES);
+    ensure!(producer.wait()?.success(), "the producer failed");
 
     let (queue, messages) = unbounded();
-    with_producer(queue, |errors| hangs_up(errors, PollTimeout::NONE))?;
-    assert_eq!(messages.len(), MESSAGES);
-    println!("unbounded: it is done, {MESSAGES} messages are in memory");
+    let (mut producer, _) = start(queue)?;
+    ensure!(producer.wait()?.success(), "the producer failed");
+    println!("unbounded: it has ended, though nobody takes a message");
+    assert_eq!(messages.iter().count(), MESSAGES);
     Ok(())
 }
 // ANCHOR_END: proof
 
-/// Waits for the end of the producer, which holds the other end.
-fn hangs_up(errors: &ChildStderr, timeout: PollTimeout) -> Result<bool> {
-    let mut end = [PollFd::new(errors.as_fd(), PollFlags::empty())];
-    Ok(poll(&mut end, timeout)? == 1)
-}
-
-/// Runs a producer whose messages go into the queue, and something beside it.
-fn with_producer(
-    queue: Sender<String>,
-    beside: impl FnOnce(&ChildStderr) -> Result<bool>,
-) -> Result<bool> {
-    let mut producer = Command::new(env::current_exe()?)
+/// Starts a producer whose messages go into the queue. Also returns another
+/// writing end of its pipe.
+fn start(queue: Sender<String>) -> Result<(Child, PipeWriter)> {
+    let (reader, writer) = os_pipe::pipe()?;
+    let producer = Command::new(env::current_exe()?)
         .arg("producer")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(writer.try_clone()?)
         .spawn()
         .context("cannot start the producer")?;
-    let output = producer.stdout.take().context("it has no output")?;
-    let errors = producer.stderr.take().context("it has no errors")?;
-    let forwarder = thread::spawn(move || forward(output, queue));
-    let result = beside(&errors);
-    forwarder
-        .join()
-        .map_err(|_| anyhow!("the thread panicked"))??;
-    ensure!(producer.wait()?.success(), "the producer failed");
-    result
+    thread::spawn(move || forward(reader, queue));
+    Ok((producer, writer))
 }
 
-fn forward(output: ChildStdout, queue: Sender<String>) -> Result<()> {
+fn forward(output: PipeReader, queue: Sender<String>) -> Result<()> {
     for message in BufReader::new(output).lines() {
         queue.send(message?)?;
     }
     Ok(())
+}
+
+fn has_room(pipe: &PipeWriter) -> Result<bool> {
+    let mut ends = [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)];
+    Ok(poll(&mut ends, PollTimeout::ZERO)? > 0)
+}
+
+/// Whether it waits for something, as Linux sees it.
+fn is_asleep(child: &Child) -> Result<bool> {
+    let file = format!("/proc/{}/stat", child.id());
+    let stat = fs::read_to_string(&file)
+        .with_context(|| format!("cannot read {file}"))?;
+    // The program's name, in parentheses, comes before the state.
+    let (_, state) = stat.rsplit_once(") ").context("no state")?;
+    Ok(state.starts_with('S'))
 }
 
 fn producer() -> Result<()> {

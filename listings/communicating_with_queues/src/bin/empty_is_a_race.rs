@@ -34,7 +34,9 @@ print("get():", queue.get())
 
 fn prove() -> Result<()> {
     let output = ask_python(SCRIPT)?;
-    assert!(output.starts_with("put() has returned, empty(): True\n"));
+    let (asked, received) = output.split_once('\n').context("one line")?;
+    assert_eq!(asked, "put() has returned, empty(): True");
+    assert_eq!(received, "get(): hello\n", "it was on its way");
     // ANCHOR_END: proof
     print!("{output}");
     Ok(())

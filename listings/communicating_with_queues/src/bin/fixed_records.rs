@@ -30,9 +30,28 @@ fn main() -> Result<()> {
 }
 
 fn parent() -> Result<()> {
-    let (reader, writer) = queue()?;
-    let (mut results, results_writer) = os_pipe::pipe()?;
     let mut children = Vec::new();
+    let mut answers = String::new();
+    // If not all can be started, the others meet the end of the queue.
+    let read = start_all(&mut children)
+        .and_then(|mut results| Ok(results.read_to_string(&mut answers)?));
+    let statuses: Vec<_> = children.iter_mut().map(Child::wait).collect();
+    read?;
+    for status in statuses {
+        let status = status.context("cannot wait for a child")?;
+        ensure!(status.success(), "a child ended with {status}");
+    }
+    let mut answers: Vec<_> = answers.lines().collect();
+    answers.sort();
+    println!("answers: {}", answers.join(" "));
+    Ok(())
+}
+
+/// Returns the pipe of the answers. From then on only the children hold the
+/// other ends.
+fn start_all(children: &mut Vec<Child>) -> Result<PipeReader> {
+    let (reader, writer) = queue()?;
+    let (results, results_writer) = os_pipe::pipe()?;
     for _ in 0..3 {
         let ends = (reader.try_clone()?, results_writer.try_clone()?);
         children.push(start(&["consumer"], ends.0, ends.1)?);
@@ -41,19 +60,7 @@ fn parent() -> Result<()> {
         let output = writer.try_clone()?;
         children.push(start(&["producer", name], Stdio::null(), output)?);
     }
-    drop((reader, writer, results_writer));
-
-    let mut answers = String::new();
-    results.read_to_string(&mut answers)?;
-    let mut failed = 0;
-    for mut child in children {
-        failed += usize::from(!child.wait()?.success());
-    }
-    ensure!(failed == 0, "{failed} children failed");
-    let mut answers: Vec<_> = answers.lines().collect();
-    answers.sort();
-    println!("answers: {}", answers.join(" "));
-    Ok(())
+    Ok(results)
 }
 
 // ANCHOR: queue

@@ -30,7 +30,7 @@ fn parent() -> Result<()> {
             .arg(role)
             .stdin(reader.try_clone()?)
             .status()
-            .context("cannot start the consumer")?;
+            .context("cannot run the consumer")?;
         ensure!(status.success(), "the consumer failed");
 
         let bytes = reader.read_to_end(&mut Vec::new())?;

@@ -26,7 +26,8 @@ fn parent() -> Result<()> {
         .arg("child")
         .arg(file.path())
         .stdin(lock.try_clone()?)
-        .status()?;
+        .status()
+        .context("cannot run the child")?;
     ensure!(status.success(), "the child failed");
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use os_pipe::PipeReader;
 use tempfile::NamedTempFile;
 
 // One write of at most PIPE_BUF bytes is not mixed with another. POSIX
@@ -29,9 +30,28 @@ fn parent() -> Result<()> {
     let lock = NamedTempFile::new().context("cannot make the lock file")?;
     let path = lock.path().to_str().context("the path is not UTF-8")?;
     // ANCHOR_END: lock_file
-    let (reader, writer) = os_pipe::pipe()?;
-    let (mut results, results_writer) = os_pipe::pipe()?;
     let mut children = Vec::new();
+    let mut answers = String::new();
+    // If not all can be started, the others meet the end of the queue.
+    let read = start_all(path, &mut children)
+        .and_then(|mut results| Ok(results.read_to_string(&mut answers)?));
+    let statuses: Vec<_> = children.iter_mut().map(Child::wait).collect();
+    read?;
+    for status in statuses {
+        let status = status.context("cannot wait for a child")?;
+        ensure!(status.success(), "a child ended with {status}");
+    }
+    let mut answers: Vec<_> = answers.lines().collect();
+    answers.sort();
+    println!("answers: {}", answers.join(" "));
+    Ok(())
+}
+
+/// Returns the pipe of the answers. From then on only the children hold the
+/// other ends.
+fn start_all(path: &str, children: &mut Vec<Child>) -> Result<PipeReader> {
+    let (reader, writer) = os_pipe::pipe()?;
+    let (results, results_writer) = os_pipe::pipe()?;
     for _ in 0..3 {
         let ends = (reader.try_clone()?, results_writer.try_clone()?);
         children.push(start(&["consumer", path], ends.0, ends.1)?);
@@ -40,19 +60,7 @@ fn parent() -> Result<()> {
         let output = writer.try_clone()?;
         children.push(start(&["producer", name], Stdio::null(), output)?);
     }
-    drop((reader, writer, results_writer));
-
-    let mut answers = String::new();
-    results.read_to_string(&mut answers)?;
-    let mut failed = 0;
-    for mut child in children {
-        failed += usize::from(!child.wait()?.success());
-    }
-    ensure!(failed == 0, "{failed} children failed");
-    let mut answers: Vec<_> = answers.lines().collect();
-    answers.sort();
-    println!("answers: {}", answers.join(" "));
-    Ok(())
+    Ok(results)
 }
 
 fn producer() -> Result<()> {

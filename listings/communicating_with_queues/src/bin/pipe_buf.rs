@@ -21,6 +21,11 @@ fn main() -> Result<()> {
 fn probe(pipe_buf: usize) -> Result<()> {
     // ANCHOR: proof
     let (_reader, mut writer) = pipe_with_room(pipe_buf)?;
+    let written = writer.write(&vec![b'x'; pipe_buf])?;
+    assert_eq!(written, pipe_buf);
+    println!("{pipe_buf} bytes, room for {pipe_buf}: {written} written");
+
+    let (_reader, mut writer) = pipe_with_room(pipe_buf)?;
     let written = writer.write(&vec![b'x'; pipe_buf + 1])?;
     assert_eq!(written, pipe_buf);
     println!(

@@ -37,38 +37,45 @@ mod linux {
 
     // ANCHOR: parent
     fn parent() -> Result<()> {
+        let mut children = Vec::new();
+        // If not all can be started, the others meet the end of the queue.
+        let started = start_all(&mut children);
+        let mut answers = String::new();
+        let mut read = Ok(0);
+        for child in &mut children {
+            if let Some(mut output) = child.stdout.take() {
+                read = read.and(output.read_to_string(&mut answers));
+            }
+        }
+        let statuses: Vec<_> = children.iter_mut().map(Child::wait).collect();
+        started?;
+        read.context("cannot read the answers")?;
+        for status in statuses {
+            let status = status.context("cannot wait for a child")?;
+            ensure!(status.success(), "a child ended with {status}");
+        }
+        let mut answers: Vec<_> = answers.lines().collect();
+        answers.sort();
+        println!("answers: {}", answers.join(" "));
+        Ok(())
+    }
+
+    /// When this has returned, only the children hold the two ends.
+    fn start_all(children: &mut Vec<Child>) -> Result<()> {
         let (sender, receiver) = socketpair(
             AddressFamily::Unix,
             SockType::SeqPacket,
             None,
             SockFlag::SOCK_CLOEXEC,
         )?;
-        let mut children = Vec::new();
         for _ in 0..3 {
             let input = receiver.try_clone()?;
             children.push(start(&["consumer"], input.into(), Stdio::piped())?);
         }
-        let mut producers = Vec::new();
         for name in ["a", "b"] {
             let output = sender.try_clone()?.into();
-            producers.push(start(&["producer", name], Stdio::null(), output)?);
+            children.push(start(&["producer", name], Stdio::null(), output)?);
         }
-        // From here on only the children hold the two ends.
-        drop((sender, receiver));
-
-        let mut answers = String::new();
-        for child in &mut children {
-            let output = child.stdout.take();
-            output.context("no output")?.read_to_string(&mut answers)?;
-        }
-        let mut failed = 0;
-        for mut child in children.into_iter().chain(producers) {
-            failed += usize::from(!child.wait()?.success());
-        }
-        ensure!(failed == 0, "{failed} children failed");
-        let mut answers: Vec<_> = answers.lines().collect();
-        answers.sort();
-        println!("answers: {}", answers.join(" "));
         Ok(())
     }
     // ANCHOR_END: parent
@@ -91,7 +98,7 @@ mod linux {
             // With MSG_TRUNC the kernel reports a packet's full length.
             let length =
                 recv(queue.as_raw_fd(), &mut packet, MsgFlags::MSG_TRUNC)
-                    .context("standard input is not the queue")?;
+                    .context("cannot receive from standard input")?;
             if length == 0 {
                 return Ok(());
             }

@@ -32,6 +32,8 @@ mod linux {
     use rustix::thread::futex;
 
     const SLOTS: usize = 64;
+    // With one slot, `p + 1` would mean both full and free.
+    const _: () = assert!(SLOTS > 1);
     const PER_PRODUCER: u64 = 5_000;
 
     // ANCHOR: layout
@@ -275,7 +277,15 @@ mod linux {
     ) -> Result<Vec<ExitStatus>> {
         let mut children = Vec::new();
         for arguments in roles {
-            children.push(start(arguments, memory)?);
+            match start(arguments, memory) {
+                Ok(child) => children.push(child),
+                Err(error) => {
+                    // The others end when they hear of it.
+                    ring.give_up();
+                    children.iter_mut().for_each(|it| drop(it.wait()));
+                    return Err(error);
+                }
+            }
         }
         thread::scope(|scope| {
             // ANCHOR: watch
@@ -292,9 +302,10 @@ mod linux {
                 .map(|child| scope.spawn(move || watch(child)))
                 .collect();
             let join = |thread: thread::ScopedJoinHandle<io::Result<_>>| {
-                Ok(thread
+                thread
                     .join()
-                    .map_err(|_| anyhow!("a thread panicked"))??)
+                    .map_err(|_| anyhow!("a thread panicked"))?
+                    .context("cannot wait for a child")
             };
             threads.into_iter().map(join).collect()
         })

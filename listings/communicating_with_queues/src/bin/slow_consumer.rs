@@ -1,82 +1,481 @@
 // ANCHOR: all
 //! Proves that a consumer that does nothing keeps no more than its credits.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
-use std::env;
-use std::io::{self, BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, ChildStdin, ChildStdout};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread::{self, Builder};
+use std::time::{Duration, Instant};
+use std::{env, mem};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use crossbeam_channel::{after, bounded, never, select, unbounded};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-const CREDITS: usize = 4;
+const MESSAGES: usize = 500;
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
-        None => broker(),
-        Some("quick") => quick(),
+        None => parent(),
+        Some("producer") => producer(),
         Some("idle") => idle(),
-        Some(role) => {
-            bail!("unknown role {role:?}: expected \"quick\" or \"idle\"")
-        }
+        Some("quick") => quick(),
+        Some(role) => bail!(
+            "unknown role {role:?}: \
+             expected \"producer\", \"idle\" or \"quick\""
+        ),
     }
 }
 
 // ANCHOR: proof
-fn broker() -> Result<()> {
-    let mut messages: VecDeque<u32> = (0..100).collect();
-    let (idle, mut idle_input, idle_answers) = start("idle")?;
-    let (quick, mut quick_input, mut quick_answers) = start("quick")?;
-    for message in messages.drain(..CREDITS) {
-        writeln!(idle_input, "{message}")?;
-    }
-    for message in messages.drain(..CREDITS) {
-        writeln!(quick_input, "{message}")?;
-    }
-    let mut answered = 0;
-    // Each answer pays for one more message.
-    while let Some(message) = messages.pop_front() {
-        quick_answers.next().context("no answer")??;
-        answered += 1;
-        writeln!(quick_input, "{message}")?;
-    }
-    drop((quick_input, idle_input));
-    answered += quick_answers.count();
-    let kept = idle_answers.count();
-    assert_eq!((answered, kept), (100 - CREDITS, CREDITS));
-    println!("quick: {answered} messages, idle: {kept}");
-    // ANCHOR_END: proof
-    for mut child in [quick, idle] {
-        ensure!(child.wait()?.success(), "a consumer failed");
-    }
+fn parent() -> Result<()> {
+    let (go, give_go) = os_pipe::pipe()?;
+    let producers = start("producer", Stdio::inherit())?;
+    let mut consumers = start("idle", Stdio::from(go))?;
+    consumers
+        .0
+        .append(&mut start("quick", Stdio::from(give_go))?.0);
+    let outcome = broker(producers, consumers)?;
+    let by = |who| {
+        let answers = outcome.answers.iter();
+        answers.filter(|answer| answer.as_str() == who).count()
+    };
+    assert_eq!(outcome.returned, 0, "somebody has waited for too long");
+    assert_eq!((by("quick"), by("idle")), (MESSAGES - CREDITS, CREDITS));
+    println!("quick: {} messages, idle: {}", by("quick"), by("idle"));
     Ok(())
 }
 
-type Answers = Lines<BufReader<ChildStdout>>;
-
-fn start(role: &str) -> Result<(Child, ChildStdin, Answers)> {
-    let mut child = Command::new(env::current_exe()?)
-        .arg(role)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start the {role} consumer"))?;
-    let input = child.stdin.take().context("the consumer has no input")?;
-    let output = child.stdout.take().context("the consumer has no output")?;
-    Ok((child, input, BufReader::new(output).lines()))
+/// Does nothing until the other has answered all but the credits.
+fn idle() -> Result<()> {
+    let mut go = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    go.read_exact(&mut [0]).context("nobody has said go")?;
+    answer_all(|_| "idle".to_owned())
 }
 
 fn quick() -> Result<()> {
-    for message in io::stdin().lines() {
-        writeln!(io::stdout(), "{}", message?).context("cannot answer")?;
-    }
-    Ok(())
+    let answered = Cell::new(0);
+    answer_all(|_| {
+        answered.set(answered.get() + 1);
+        if answered.get() == MESSAGES - CREDITS {
+            let _ = io::stderr().write_all(b"!");
+        }
+        "quick".to_owned()
+    })
+}
+// ANCHOR_END: proof
+
+fn start(role: &str, errors: Stdio) -> Result<Crew> {
+    let child = Command::new(env::current_exe()?)
+        .arg(role)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        .spawn()
+        .with_context(|| format!("cannot start the {role} process"))?;
+    Ok(Crew(vec![child]))
 }
 
-/// Answers nothing before all the messages are there.
-fn idle() -> Result<()> {
-    let messages = io::read_to_string(io::stdin())?;
-    io::stdout()
-        .write_all(messages.as_bytes())
-        .context("cannot answer")
+fn producer() -> Result<()> {
+    let mut queue = BufWriter::new(io::stdout().lock());
+    for number in 0..MESSAGES {
+        writeln!(queue, "{number}").context("cannot send a message")?;
+    }
+    queue.flush().context("cannot send the last messages")
+}
+
+// From here on it is the broker of broker_with_credits.rs.
+
+/// A consumer holds at most so many messages,
+const CREDITS: usize = 64;
+/// and answers the next of them, or ends after the last, in this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A message with which so many consumers have ended is set aside.
+const MOST_ENDS: usize = 3;
+/// A message or answer has at most so many bytes, its end of line included.
+const MAX_LINE: usize = 64 * 1024;
+// After so long a silence somebody looks after the process.
+const PAUSE: Duration = Duration::from_millis(100);
+// What is there goes from thread to thread at once: a wake-up is expensive.
+const BUFFER: usize = 64 * 1024;
+
+struct Message {
+    text: String,
+    // How many consumers have ended while they held it.
+    ends: usize,
+}
+
+struct Consumer {
+    input: ChildStdin,
+    // What its pipe has no room for yet.
+    unsent: Vec<u8>,
+    held: VecDeque<Message>,
+    // The thread that takes its answers must know how many it owes.
+    owes: Arc<AtomicUsize>,
+}
+
+enum Report {
+    Answers(usize, Vec<String>),
+    Gone(usize, Result<ExitStatus>),
+}
+
+/// What has become of the messages, and how each process ended.
+#[derive(Default)]
+struct Outcome {
+    accepted: usize,
+    answers: Vec<String>,
+    returned: usize,
+    set_aside: Vec<String>,
+    unanswered: Vec<String>,
+    consumers: Vec<Result<ExitStatus>>,
+    producers: Vec<Result<ExitStatus>>,
+}
+
+fn broker(mut producers: Crew, mut consumers: Crew) -> Result<Outcome> {
+    thread::scope(|scope| {
+        let (queue, messages) = bounded(4);
+        let (reporter, reports) = unbounded();
+        // Carries nothing: it is disconnected when all is over.
+        let (going_on, over) = bounded::<()>(0);
+        let mut living = Vec::new();
+        for (number, child) in consumers.0.iter_mut().enumerate() {
+            let input = child.stdin.take().context("it has no input")?;
+            // A consumer that reads nothing must not stop the broker.
+            fcntl(&input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+            let owes = Arc::new(AtomicUsize::new(0));
+            let (owed, reporter) = (Arc::clone(&owes), reporter.clone());
+            let watch = move || watch(number, child, &owed, &reporter);
+            Builder::new().spawn_scoped(scope, watch)?;
+            living.push(Some(Consumer {
+                input,
+                unsent: Vec::new(),
+                held: VecDeque::new(),
+                owes,
+            }));
+        }
+        let mut threads = Vec::new();
+        for child in &mut producers.0 {
+            let (queue, over) = (queue.clone(), over.clone());
+            let serve = move || serve_producer(child, queue, &over);
+            threads.push(Builder::new().spawn_scoped(scope, serve)?);
+        }
+        drop((queue, reporter));
+        let mut outcome = dispatch(messages, reports, living);
+        drop(going_on);
+        for thread in threads {
+            let panicked = |_| Err(anyhow!("its thread panicked"));
+            let end = thread.join().unwrap_or_else(panicked);
+            outcome.producers.push(end);
+        }
+        Ok(outcome)
+    })
+}
+
+fn dispatch(
+    messages: Receiver<Vec<String>>,
+    reports: Receiver<Report>,
+    mut consumers: Vec<Option<Consumer>>,
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut waiting = VecDeque::new();
+    let mut open = true;
+    while consumers.iter().any(Option::is_some) {
+        hand_out(&mut consumers, &mut waiting);
+        let any =
+            |is: fn(&Consumer) -> bool| consumers.iter().flatten().any(is);
+        if !open && waiting.is_empty() && !any(|it| !it.held.is_empty()) {
+            break;
+        }
+
+        // Not even looking at the queue is what holds the producers back.
+        let source = match open && waiting.is_empty() {
+            true => messages.clone(),
+            false => never(),
+        };
+        let room = match any(|it| !it.unsent.is_empty()) {
+            true => after(Duration::from_millis(1)),
+            false => never(),
+        };
+        select! {
+            recv(source) -> batch => match batch {
+                Ok(batch) => {
+                    outcome.accepted += batch.len();
+                    let new = |text| Message { text, ends: 0 };
+                    waiting.extend(batch.into_iter().map(new));
+                }
+                Err(_) => open = false,
+            },
+            recv(reports) -> report => match report {
+                Ok(Report::Answers(number, answers)) => {
+                    if let Some(consumer) = &mut consumers[number] {
+                        consumer.held.drain(..answers.len());
+                    }
+                    outcome.answers.extend(answers);
+                }
+                Ok(Report::Gone(number, end)) => {
+                    outcome.consumers.push(end);
+                    let held = consumers[number].take().map(|it| it.held);
+                    for mut message in held.into_iter().flatten().rev() {
+                        outcome.returned += 1;
+                        message.ends += 1;
+                        match message.ends < MOST_ENDS {
+                            true => waiting.push_front(message),
+                            false => outcome.set_aside.push(message.text),
+                        }
+                    }
+                }
+                Err(_) => break,
+            },
+            recv(room) -> _ => {}
+        }
+    }
+
+    // The end of their input tells the consumers that there is no more.
+    drop(consumers);
+    for report in reports {
+        if let Report::Gone(_, end) = report {
+            outcome.consumers.push(end);
+        }
+    }
+    let texts = waiting.into_iter().map(|message| message.text);
+    outcome.unanswered = texts.collect();
+    outcome
+}
+
+fn hand_out(
+    consumers: &mut [Option<Consumer>],
+    waiting: &mut VecDeque<Message>,
+) {
+    let share = waiting.len().div_ceil(consumers.iter().flatten().count());
+    while let Some(consumer) = freest(consumers) {
+        let room = CREDITS - consumer.held.len();
+        let part = match waiting.front() {
+            // Alone: if this consumer ends as well, it is due to the message.
+            Some(suspect) if suspect.ends > 0 => {
+                usize::from(consumer.held.is_empty())
+            }
+            _ => share.min(room).min(waiting.len()),
+        };
+        if part == 0 {
+            break;
+        }
+        give(consumer, waiting.drain(..part));
+    }
+    consumers.iter_mut().flatten().for_each(send);
+}
+
+/// The consumer with the fewest messages, if it may have more.
+fn freest(consumers: &mut [Option<Consumer>]) -> Option<&mut Consumer> {
+    let living = consumers.iter_mut().flatten();
+    // Half of the credits at a time: then one write carries several messages.
+    let needs = |it: &&mut Consumer| {
+        it.held.len() <= CREDITS / 2 && it.held.iter().all(|it| it.ends == 0)
+    };
+    living.filter(needs).min_by_key(|it| it.held.len())
+}
+
+fn give(consumer: &mut Consumer, messages: impl Iterator<Item = Message>) {
+    for message in messages {
+        consumer.unsent.extend(message.text.as_bytes());
+        consumer.unsent.push(b'\n');
+        consumer.held.push_back(message);
+        consumer.owes.fetch_add(1, SeqCst);
+    }
+}
+
+fn send(consumer: &mut Consumer) {
+    while !consumer.unsent.is_empty() {
+        // An error means that its pipe is full, or that it is gone. Then its
+        // last report is on the way, and brings back everything it held.
+        let Ok(written) = consumer.input.write(&consumer.unsent) else {
+            return;
+        };
+        consumer.unsent.drain(..written);
+    }
+}
+
+fn watch(
+    number: usize,
+    child: &mut Child,
+    owed: &AtomicUsize,
+    reporter: &Sender<Report>,
+) {
+    let silence = Cell::new(Duration::ZERO);
+    let patient = || {
+        let owes = owed.load(SeqCst) > 0;
+        // Adding up pauses forgives the time in which all were stopped.
+        silence.set(if owes {
+            silence.get() + PAUSE
+        } else {
+            Duration::ZERO
+        });
+        let late = silence.get() > PATIENCE;
+        ensure!(!late, "no answer within {PATIENCE:?}");
+        Ok(())
+    };
+    let report = |answers: Vec<String>| {
+        silence.set(Duration::ZERO);
+        let few = answers.len() <= owed.load(SeqCst);
+        ensure!(few, "more answers than messages");
+        owed.fetch_sub(answers.len(), SeqCst);
+        Ok(reporter.send(Report::Answers(number, answers))?)
+    };
+    let end = follow(child, patient, report);
+    let _ = reporter.send(Report::Gone(number, end));
+}
+
+fn serve_producer(
+    child: &mut Child,
+    queue: Sender<Vec<String>>,
+    over: &Receiver<()>,
+) -> Result<ExitStatus> {
+    let patient = || {
+        let over = over.try_recv() == Err(TryRecvError::Disconnected);
+        ensure!(!over, "no consumer is left");
+        Ok(())
+    };
+    let forward = move |batch| {
+        let sent = queue.send(batch);
+        sent.map_err(|_| anyhow!("no consumer is left"))
+    };
+    follow(child, patient, forward)
+}
+
+/// Takes the lines of a child, then waits for its end. If anything is wrong
+/// with its lines, the child must end at once.
+fn follow(
+    child: &mut Child,
+    patient: impl FnMut() -> Result<()>,
+    take: impl FnMut(Vec<String>) -> Result<()>,
+) -> Result<ExitStatus> {
+    let pipe = child.stdout.take().context("it has no output")?;
+    let output = Output(child, pipe, patient);
+    match read_lines(output, take) {
+        Ok(()) => end(child, PATIENCE),
+        Err(error) => match end(child, PAUSE) {
+            Ok(status) if !status.success() => Err(error.context(status)),
+            _ => Err(error),
+        },
+    }
+}
+
+/// The lines of a child. They end with it, even if a child of its own holds
+/// the pipe. After each pause, the last part says whether to wait for more.
+struct Output<'a, F>(&'a mut Child, ChildStdout, F);
+
+impl<F: FnMut() -> Result<()>> Read for Output<'_, F> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let Output(child, pipe, patient) = self;
+        let mut ended = false;
+        while !is_readable(pipe)? {
+            if ended {
+                return Ok(0);
+            }
+            patient().map_err(io::Error::other)?;
+            // What it wrote before its end is in the pipe: look once more.
+            ended = !matches!(child.try_wait(), Ok(None));
+        }
+        pipe.read(bytes)
+    }
+}
+
+/// Whether there is something to read, or the end, within a pause.
+fn is_readable(pipe: &ChildStdout) -> io::Result<bool> {
+    let began = Instant::now();
+    loop {
+        let left = PAUSE.saturating_sub(began.elapsed()).as_micros();
+        let left = u16::try_from(left.div_ceil(1000)).unwrap_or(u16::MAX);
+        let mut ends = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut ends, PollTimeout::from(left)) {
+            Err(Errno::EINTR) => {}
+            ready => return Ok(ready? > 0),
+        }
+    }
+}
+
+/// Processes, none of which outlives this.
+#[derive(Default)]
+struct Crew(Vec<Child>);
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = end(child, Duration::ZERO);
+        }
+    }
+}
+
+fn end(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
+    let began = Instant::now();
+    loop {
+        let status = child.try_wait().context("cannot wait for it")?;
+        match status {
+            Some(status) => return Ok(status),
+            None if began.elapsed() >= limit => break,
+            None => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    child.kill().context("cannot kill it")?;
+    child.wait().context("cannot wait for it")?;
+    bail!("killed: it did not end within {limit:?}")
+}
+
+/// Takes lines until the end of the pipe. What is there goes on at once, in
+/// one batch; what is good goes on even if what follows is broken.
+fn read_lines(
+    pipe: impl Read,
+    mut take: impl FnMut(Vec<String>) -> Result<()>,
+) -> Result<()> {
+    let mut pipe = BufReader::with_capacity(BUFFER, pipe);
+    let mut batch = Vec::new();
+    loop {
+        let line = read_line(&mut pipe);
+        let is_last = !matches!(line, Ok(Some(_)));
+        let end = line.map(|line| batch.extend(line));
+        if is_last || !pipe.buffer().contains(&b'\n') {
+            take(mem::take(&mut batch))?;
+        }
+        if is_last {
+            return end;
+        }
+    }
+}
+
+fn read_line(pipe: &mut impl BufRead) -> Result<Option<String>> {
+    let mut line = Vec::new();
+    pipe.take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
+    let length = line.len();
+    if line.pop_if(|last| *last == b'\n').is_some() {
+        let line = String::from_utf8(line).context("a line is not text")?;
+        return Ok(Some(line));
+    }
+    ensure!(length < MAX_LINE, "a line has more than {MAX_LINE} bytes");
+    ensure!(length == 0, "a line has broken off after {length} bytes");
+    Ok(None)
+}
+
+fn answer_all(answer: impl Fn(&str) -> String) -> Result<()> {
+    let mut messages = BufReader::with_capacity(BUFFER, os_pipe::dup_stdin()?);
+    let mut answers = BufWriter::with_capacity(BUFFER, os_pipe::dup_stdout()?);
+    let mut flushed = Instant::now();
+    while let Some(message) = read_line(&mut messages)? {
+        writeln!(answers, "{}", answer(&message))?;
+        // Nothing more to do, or slow work: the broker waits for the answers.
+        let is_last = !messages.buffer().contains(&b'\n');
+        if is_last || flushed.elapsed() > PAUSE {
+            answers.flush()?;
+            flushed = Instant::now();
+        }
+    }
+    Ok(())
 }
 // ANCHOR_END: all

@@ -3,6 +3,7 @@
 
 use std::env;
 use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -30,13 +31,14 @@ fn parent() -> Result<()> {
         .arg("victim")
         .stdin(queue.try_clone()?)
         .status()
-        .context("cannot start the victim")?;
+        .context("cannot run the victim")?;
+    assert_eq!(status.signal(), Some(Signal::SIGKILL as i32));
     let rest = Command::new(&program)
         .arg("consumer")
         .stdin(queue)
         .stderr(Stdio::inherit())
         .output()
-        .context("cannot start the consumer")?;
+        .context("cannot run the consumer")?;
     ensure!(rest.status.success(), "the consumer failed");
     assert_eq!(rest.stdout, b"bc");
     println!("victim: {status}, the next consumer got bc of abc");
