@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 use std::{env, thread};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,7 +12,7 @@ use crossbeam_channel::{Sender, TryRecvError, bounded};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
-        None => check(),
+        None => in_time(check),
         Some("producer") => producer(),
         Some(role) => bail!("unknown role {role:?}: expected \"producer\""),
     }
@@ -46,20 +48,34 @@ fn serve_producer(queue: Sender<String>) -> Result<()> {
     Ok(())
 }
 
+fn in_time(check: fn() -> Result<()>) -> Result<()> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(check()));
+    match receiver.recv_timeout(Duration::from_secs(10)) {
+        Ok(checked) => checked,
+        Err(RecvTimeoutError::Timeout) => {
+            bail!("not solved yet: it hangs, no end after ten seconds")
+        }
+        Err(_) => bail!("not solved yet: it panicked"),
+    }
+}
+
 fn check() -> Result<()> {
     let (sender, receiver) = bounded(16);
     let mut queue = Some(sender);
     serve(&mut queue)?;
-    let messages = receiver.try_iter().count();
+    let mut messages: Vec<_> = receiver.try_iter().collect();
+    messages.sort();
+    let messages = messages.join(" ");
     ensure!(
-        messages == 10,
-        "not solved yet: {messages} messages, not 10"
+        messages == "1 1 2 2 3 3 4 4 5 5",
+        "not solved yet: expected 1 to 5 twice, received {messages:?}"
     );
     ensure!(
         receiver.try_recv() == Err(TryRecvError::Disconnected),
         "not solved yet: the channel is empty, but a consumer would wait"
     );
-    println!("solved: {messages} messages, and the channel is disconnected");
+    println!("solved: all ten messages, and the channel is disconnected");
     Ok(())
 }
 

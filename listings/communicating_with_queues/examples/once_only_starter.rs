@@ -2,16 +2,18 @@
 //! Exercise: count each payment once, though it may be booked twice.
 
 use std::collections::HashSet;
-use std::env;
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+use std::{env, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, raise};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
-        None => check(),
+        None => in_time(check),
         Some("victim") => pay_and_die(),
         Some("consumer") => pay(usize::MAX),
         Some(role) => {
@@ -35,28 +37,42 @@ impl Ledger {
 }
 // ANCHOR_END: exercise
 
+fn in_time(check: fn() -> Result<()>) -> Result<()> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(check()));
+    match receiver.recv_timeout(Duration::from_secs(10)) {
+        Ok(checked) => checked,
+        Err(RecvTimeoutError::Timeout) => {
+            bail!("not solved yet: it hangs, no end after ten seconds")
+        }
+        Err(_) => bail!("not solved yet: it panicked"),
+    }
+}
+
 fn check() -> Result<()> {
+    let first = total("7 50\n3 20\n9 31\n", "3 20\n2 20\n9 31\n7 50\n")?;
+    let second = total("1 5\n4 5\n2 6\n", "1 5\n4 5\n2 6\n3 5\n")?;
+    ensure!(
+        (first, second) == (121, 21),
+        "not solved yet: expected totals of 121 and 21, \
+         found {first} and {second}"
+    );
+    println!("solved: four payments each, totals of {first} and {second}");
+    Ok(())
+}
+
+/// The victim books two payments and is killed before it has told the
+/// broker. So the broker gives out all three again, and a new one.
+fn total(given: &str, again: &str) -> Result<u32> {
     let mut ledger = Ledger::default();
-    // The victim books two payments and is killed before it has told the
-    // broker. So the broker gives out all three again, and a new one.
-    let given = [
-        ("victim", "7 50\n3 20\n9 31\n"),
-        ("consumer", "3 20\n2 20\n9 31\n7 50\n"),
-    ];
-    for (role, payments) in given {
+    for (role, payments) in [("victim", given), ("consumer", again)] {
         for booking in bookings(role, payments)?.lines() {
             let (payment, amount) =
                 booking.split_once(' ').context("not a booking")?;
             ledger.book(payment.parse()?, amount.parse()?);
         }
     }
-    let total = ledger.total;
-    ensure!(
-        total == 121,
-        "not solved yet: expected a total of 121, found {total}"
-    );
-    println!("solved: four payments, a total of {total}");
-    Ok(())
+    Ok(ledger.total)
 }
 
 fn bookings(role: &str, payments: &str) -> Result<String> {
