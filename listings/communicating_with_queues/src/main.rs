@@ -1,11 +1,11 @@
 // ANCHOR: all
 //! Passes the messages of several producers to several consumers, each once.
 
+use std::env;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, LineWriter, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, Builder};
-use std::env;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};

@@ -26,6 +26,7 @@ fn parent() -> Result<()> {
     let (queue, messages) = bounded(4);
     let (mut producer, pipe) = start(queue)?;
     while messages.len() < 4 || has_room(&pipe)? || !is_asleep(&producer)? {
+        assert!(messages.len() <= 4, "the queue is over its bound");
         assert!(producer.try_wait()?.is_none(), "it did not wait");
         thread::yield_now();
     }

@@ -16,9 +16,8 @@ use std::{env, mem};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
-use crossbeam_channel::{after, bounded, never, select, unbounded};
+use crossbeam_channel::{bounded, never, select, unbounded};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
 
@@ -44,8 +43,6 @@ struct Message {
 
 struct Consumer {
     input: ChildStdin,
-    // What its pipe has no room for yet.
-    unsent: Vec<u8>,
     held: VecDeque<Message>,
     // The thread that takes its answers must know how many it owes.
     owes: Arc<AtomicUsize>,
@@ -164,15 +161,14 @@ fn broker(mut producers: Crew, mut consumers: Crew) -> Result<Outcome> {
         let mut living = Vec::new();
         for (number, child) in consumers.0.iter_mut().enumerate() {
             let input = child.stdin.take().context("it has no input")?;
-            // A consumer that reads nothing must not stop the broker.
-            fcntl(&input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             let owes = Arc::new(AtomicUsize::new(0));
             let (owed, reporter) = (Arc::clone(&owes), reporter.clone());
             let watch = move || watch(number, child, &owed, &reporter);
-            Builder::new().spawn_scoped(scope, watch)?;
+            Builder::new()
+                .spawn_scoped(scope, watch)
+                .context("cannot start a thread")?;
             living.push(Some(Consumer {
                 input,
-                unsent: Vec::new(),
                 held: VecDeque::new(),
                 owes,
             }));
@@ -181,7 +177,8 @@ fn broker(mut producers: Crew, mut consumers: Crew) -> Result<Outcome> {
         for child in &mut producers.0 {
             let (queue, over) = (queue.clone(), over.clone());
             let serve = move || serve_producer(child, queue, &over);
-            threads.push(Builder::new().spawn_scoped(scope, serve)?);
+            let thread = Builder::new().spawn_scoped(scope, serve);
+            threads.push(thread.context("cannot start a thread")?);
         }
         drop((queue, reporter));
         let mut outcome = dispatch(messages, reports, living);
@@ -207,19 +204,15 @@ fn dispatch(
     let mut open = true;
     while consumers.iter().any(Option::is_some) {
         hand_out(&mut consumers, &mut waiting);
-        let any =
-            |is: fn(&Consumer) -> bool| consumers.iter().flatten().any(is);
-        if !open && waiting.is_empty() && !any(|it| !it.held.is_empty()) {
+        let mut living = consumers.iter().flatten();
+        let done = living.all(|consumer| consumer.held.is_empty());
+        if !open && waiting.is_empty() && done {
             break;
         }
 
         // Not even looking at the queue is what holds the producers back.
         let source = match open && waiting.is_empty() {
             true => messages.clone(),
-            false => never(),
-        };
-        let room = match any(|it| !it.unsent.is_empty()) {
-            true => after(Duration::from_millis(1)),
             false => never(),
         };
         select! {
@@ -252,7 +245,6 @@ fn dispatch(
                 }
                 Err(_) => break,
             },
-            recv(room) -> _ => {}
         }
     }
 
@@ -289,7 +281,6 @@ fn hand_out(
         }
         give(consumer, waiting.drain(..part));
     }
-    consumers.iter_mut().flatten().for_each(send);
 }
 
 /// The consumer with the fewest messages, if it may have more.
@@ -303,23 +294,16 @@ fn freest(consumers: &mut [Option<Consumer>]) -> Option<&mut Consumer> {
 }
 
 fn give(consumer: &mut Consumer, messages: impl Iterator<Item = Message>) {
+    let mut lines = String::new();
     for message in messages {
-        consumer.unsent.extend(message.text.as_bytes());
-        consumer.unsent.push(b'\n');
+        lines.push_str(&message.text);
+        lines.push('\n');
         consumer.held.push_back(message);
         consumer.owes.fetch_add(1, SeqCst);
     }
-}
-
-fn send(consumer: &mut Consumer) {
-    while !consumer.unsent.is_empty() {
-        // An error means that its pipe is full, or that it is gone. Then its
-        // last report is on the way, and brings back everything it held.
-        let Ok(written) = consumer.input.write(&consumer.unsent) else {
-            return;
-        };
-        consumer.unsent.drain(..written);
-    }
+    // An error means that the consumer is gone. Its last report is on the way,
+    // and brings back everything it held.
+    let _ = consumer.input.write_all(lines.as_bytes());
 }
 // ANCHOR_END: give
 
