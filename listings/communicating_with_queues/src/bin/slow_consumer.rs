@@ -35,8 +35,8 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: proof
 fn parent() -> Result<()> {
+    // ANCHOR: proof
     let (go, give_go) = os_pipe::pipe()?;
     let producers = start("producer", Stdio::inherit())?;
     let mut consumers = start("idle", Stdio::from(go))?;
@@ -51,9 +51,11 @@ fn parent() -> Result<()> {
     assert_eq!(outcome.returned, 0, "somebody has waited for too long");
     assert_eq!((by("quick"), by("idle")), (MESSAGES - CREDITS, CREDITS));
     println!("quick: {} messages, idle: {}", by("quick"), by("idle"));
+    // ANCHOR_END: proof
     Ok(())
 }
 
+// ANCHOR: consumers
 /// Does nothing until the other has answered all but the credits.
 fn idle() -> Result<()> {
     let mut go = File::from(io::stderr().as_fd().try_clone_to_owned()?);
@@ -71,7 +73,7 @@ fn quick() -> Result<()> {
         "quick".to_owned()
     })
 }
-// ANCHOR_END: proof
+// ANCHOR_END: consumers
 
 fn start(role: &str, errors: Stdio) -> Result<Crew> {
     let child = Command::new(env::current_exe()?)
