@@ -11,7 +11,7 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use os_pipe::{PipeReader, PipeWriter};
 
-const MESSAGES: usize = 100_000;
+const MESSAGES: usize = 20_000;
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
