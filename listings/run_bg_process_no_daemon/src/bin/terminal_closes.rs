@@ -1,5 +1,5 @@
 // ANCHOR: all
-//! Closes a terminal over three workers, of which one is in the foreground.
+//! Closes a terminal over four workers, of which one is in the foreground.
 
 use std::collections::HashMap;
 use std::env;
@@ -11,9 +11,9 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{self, SigHandler, SigSet, Signal, raise};
 use nix::sys::wait::WaitStatus::{Exited, Signaled};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, alarm, getpid, getsid, pause, setsid};
 
 fn main() -> Result<()> {
@@ -22,13 +22,14 @@ fn main() -> Result<()> {
         Some("shell") => shell(),
         Some("foreground") => worker("foreground"),
         Some("background") => worker("background"),
+        Some("stopped") => stopped(),
         Some("detached") => {
             setsid().context("cannot leave the session")?;
             worker("detached")
         }
         Some(role) => bail!(
             "unknown role {role:?}: expected \"shell\", \
-             \"foreground\", \"background\" or \"detached\""
+             \"foreground\", \"background\", \"stopped\" or \"detached\""
         ),
     }
 }
@@ -43,21 +44,22 @@ fn observer() -> Result<()> {
     let output = shell.stdout.take().context("the shell has no output")?;
     let mut names = BufReader::new(output).lines();
     let mut pids = HashMap::new();
-    while pids.len() < 3 {
-        let line = names.next().context("a worker is missing")??;
+    while pids.len() < 5 {
+        let line = names.next().context("a process is missing")??;
         let (name, pid) = line.split_once(' ').context("no PID")?;
         pids.insert(name.to_owned(), Pid::from_raw(pid.parse()?));
     }
 
     // ANCHOR: proof
-    let leader = Pid::from_raw(shell.id().try_into()?);
-    assert_eq!(getsid(Some(pids["background"]))?, leader);
+    assert_eq!(getsid(Some(pids["background"]))?, pids["shell"]);
 
     drop(terminal.master); // the window closes
     let hang_up = Some(Signal::SIGHUP as i32);
     assert_eq!(shell.wait()?.signal(), hang_up);
-    let foreground = waitpid(pids["foreground"], None)?;
-    assert!(matches!(foreground, Signaled(_, Signal::SIGHUP, _)));
+    for name in ["foreground", "stopped"] {
+        let end = waitpid(pids[name], None)?;
+        assert!(matches!(end, Signaled(_, Signal::SIGHUP, _)));
+    }
 
     // The others live, until there is nothing more to read.
     drop(leash);
@@ -66,7 +68,9 @@ fn observer() -> Result<()> {
     }
     // ANCHOR_END: proof
     println!("foreground group: ended by SIGHUP");
-    println!("background group, another session: live on");
+    println!("background group, stopped: ended by SIGHUP");
+    println!("background group, running: lives on");
+    println!("another session: lives on");
     Ok(())
 }
 
@@ -90,6 +94,11 @@ fn shell() -> Result<()> {
     worker_command("foreground")?.spawn()?;
     worker_command("background")?.process_group(0).spawn()?;
     worker_command("detached")?.spawn()?; // calls setsid itself
+    let stopped = worker_command("stopped")?.process_group(0).spawn()?;
+    // It has stopped itself when this returns.
+    let stopped = Pid::from_raw(stopped.id().try_into()?);
+    waitpid(stopped, Some(WaitPidFlag::WUNTRACED))?;
+    println!("shell {}", getpid());
     // Sleep until a signal comes: SIGHUP, or the alarm's if it does not.
     alarm::set(10);
     pause();
@@ -111,12 +120,25 @@ fn worker(name: &str) -> Result<()> {
     Ok(())
 }
 
+fn stopped() -> Result<()> {
+    alarm::set(10); // as in the shell
+    println!("stopped {}", getpid());
+    raise(Signal::SIGSTOP)?;
+    bail!("continued, and not ended");
+}
+
 fn adopt_orphans() -> Result<()> {
     if cfg!(not(target_os = "linux")) {
         bail!("this program adopts orphans, which takes Linux");
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
+    // Our starter may have ignored or blocked what this is about.
+    SigSet::empty().thread_set_mask()?;
+    for signal in [Signal::SIGCHLD, Signal::SIGHUP] {
+        // SAFETY: the default action runs no code of this process.
+        unsafe { signal::signal(signal, SigHandler::SigDfl) }?;
+    }
     Ok(())
 }
 // ANCHOR_END: all
