@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
-use nix::sys::signal::{self, SigHandler, SigSet, Signal, raise};
+use nix::sys::signal::{self, SigHandler, SigSet, Signal, kill};
 use nix::sys::wait::WaitStatus::{Exited, Signaled};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, alarm, getpid, getsid, pause, setsid};
@@ -22,7 +22,7 @@ fn main() -> Result<()> {
         Some("shell") => shell(),
         Some("foreground") => worker("foreground"),
         Some("background") => worker("background"),
-        Some("stopped") => stopped(),
+        Some("stopped") => live(), // the shell says its name
         Some("detached") => {
             setsid().context("cannot leave the session")?;
             worker("detached")
@@ -44,14 +44,15 @@ fn observer() -> Result<()> {
     let output = shell.stdout.take().context("the shell has no output")?;
     let mut names = BufReader::new(output).lines();
     let mut pids = HashMap::new();
-    while pids.len() < 5 {
-        let line = names.next().context("a process is missing")??;
+    while pids.len() < 4 {
+        let line = names.next().context("a worker is missing")??;
         let (name, pid) = line.split_once(' ').context("no PID")?;
         pids.insert(name.to_owned(), Pid::from_raw(pid.parse()?));
     }
 
     // ANCHOR: proof
-    assert_eq!(getsid(Some(pids["background"]))?, pids["shell"]);
+    let leader = Pid::from_raw(shell.id().try_into()?);
+    assert_eq!(getsid(Some(pids["background"]))?, leader);
 
     drop(terminal.master); // the window closes
     let hang_up = Some(Signal::SIGHUP as i32);
@@ -95,10 +96,10 @@ fn shell() -> Result<()> {
     worker_command("background")?.process_group(0).spawn()?;
     worker_command("detached")?.spawn()?; // calls setsid itself
     let stopped = worker_command("stopped")?.process_group(0).spawn()?;
-    // It has stopped itself when this returns.
     let stopped = Pid::from_raw(stopped.id().try_into()?);
+    kill(stopped, Signal::SIGSTOP)?;
     waitpid(stopped, Some(WaitPidFlag::WUNTRACED))?;
-    println!("shell {}", getpid());
+    println!("stopped {stopped}"); // and only now
     // Sleep until a signal comes: SIGHUP, or the alarm's if it does not.
     alarm::set(10);
     pause();
@@ -112,19 +113,16 @@ fn worker_command(role: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Says its name and PID, and ends with its input.
 fn worker(name: &str) -> Result<()> {
-    alarm::set(10); // as in the shell
     println!("{name} {}", getpid());
-    io::copy(&mut io::stdin(), &mut io::sink())?;
-    Ok(())
+    live()
 }
 
-fn stopped() -> Result<()> {
+/// Ends with its input.
+fn live() -> Result<()> {
     alarm::set(10); // as in the shell
-    println!("stopped {}", getpid());
-    raise(Signal::SIGSTOP)?;
-    bail!("continued, and not ended");
+    io::copy(&mut io::stdin(), &mut io::sink())?;
+    Ok(())
 }
 
 fn adopt_orphans() -> Result<()> {
