@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -194,29 +194,35 @@ fn observer() -> Result<()> {
     adopt_orphans()?;
     let dir = tempfile::tempdir().context("cannot make a directory")?;
     let first = run_main(dir.path())?;
-    let (second, stopped) = match first.success() {
+    let (second, stopped) = match first.status.success() {
         // Whatever becomes of the second, the first service has to stop.
         true => (run_main(dir.path()), stop_service(dir.path())),
-        false => (Ok(first), Err(anyhow!("main ended with {first}"))),
+        false => (Ok(first), Err(anyhow!("no service to stop"))),
     };
     while wait().is_ok() {} // a service that did not start
-    let (second, code) = (second?, stopped?);
-    ensure!(second.code() == Some(1), "main did not fail: {second}");
+    let errors = String::from_utf8_lossy(&second?.stderr).into_owned();
+    ensure!(
+        errors.contains("another service is running"),
+        "main: {errors}"
+    );
+    let code = stopped?;
 
     let mut out = io::stdout();
+    write!(out, "{errors}")?;
     writeln!(out, "observer: main has ended, the service runs")?;
     writeln!(out, "observer: the service ended, exit status: {code}")?;
     let log = fs::read(dir.path().join("service.log"))?;
     out.write_all(&log).context("cannot show the log")
 }
 
-fn run_main(dir: &Path) -> Result<ExitStatus> {
-    let mut main = Command::new(env::current_exe()?)
+fn run_main(dir: &Path) -> Result<Output> {
+    let main = Command::new(env::current_exe()?)
         .arg("main")
         .arg(dir)
+        .stderr(Stdio::piped())
         .spawn()
         .context("cannot start main")?;
-    main.wait().context("cannot wait for main")
+    main.wait_with_output().context("cannot wait for main")
 }
 
 fn stop_service(dir: &Path) -> Result<i32> {

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::signal::{self, SigHandler, SigSet, Signal, kill};
@@ -19,7 +19,8 @@ use nix::unistd::{Pid, alarm, getpid, getsid, pause, setsid};
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => observer(),
-        Some("shell") => shell(),
+        // Its standard error leads to the terminal, where nobody looks.
+        Some("shell") => shell().inspect_err(|it| println!("failed {it:#}")),
         Some("foreground") => worker("foreground"),
         Some("background") => worker("background"),
         Some("stopped") => live(), // the shell says its name
@@ -47,6 +48,7 @@ fn observer() -> Result<()> {
     while pids.len() < 4 {
         let line = names.next().context("a worker is missing")??;
         let (name, pid) = line.split_once(' ').context("no PID")?;
+        ensure!(name != "failed", "the shell failed: {pid}");
         pids.insert(name.to_owned(), Pid::from_raw(pid.parse()?));
     }
 
