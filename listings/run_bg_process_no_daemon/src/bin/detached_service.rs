@@ -199,8 +199,10 @@ fn observer() -> Result<()> {
         true => (run_main(dir.path()), stop_service(dir.path())),
         false => (Ok(first), Err(anyhow!("no service to stop"))),
     };
-    while wait().is_ok() {} // a service that did not start
-    let errors = String::from_utf8_lossy(&second?.stderr).into_owned();
+    let second = second?;
+    ensure!(!second.status.success(), "a second service runs");
+    while wait().is_ok() {} // the one that did not start
+    let errors = String::from_utf8_lossy(&second.stderr).into_owned();
     ensure!(
         errors.contains("another service is running"),
         "main: {errors}"
