@@ -5,18 +5,18 @@ use std::io::{self, Write};
 use std::process::{Command, Stdio};
 use std::{env, process, thread};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, raise};
 
 fn main() -> Result<()> {
-    let mut args = env::args().skip(1);
-    match args.next().as_deref() {
+    let mut args = env::args_os().skip(1);
+    match args.next() {
         None => observer(),
-        Some("main") => {
+        Some(role) if role == "main" => {
             let way = args.next().context("a way to end is missing")?;
-            main_program(&way)
+            main_program(&way.to_string_lossy())
         }
-        Some("daemon") => daemon(),
+        Some(role) if role == "daemon" => daemon(),
         Some(role) => {
             bail!("unknown role {role:?}: expected \"main\" or \"daemon\"")
         }
@@ -41,7 +41,8 @@ fn main_program(way: &str) -> Result<()> {
 }
 
 fn daemon() -> Result<()> {
-    thread::spawn(end_with_main);
+    let watcher = thread::Builder::new().spawn(end_with_main);
+    watcher.context("cannot start the watcher")?;
     loop {
         // The daemon's own work has no end.
         thread::park();
@@ -64,13 +65,21 @@ fn observer() -> Result<()> {
     for way in ["return", "panic", "exit", "SIGKILL"] {
         let main = Command::new(env::current_exe()?)
             .args(["main", way])
-            .stderr(Stdio::null())
-            .output()
-            .context("cannot run main")?;
-        let last_words = String::from_utf8_lossy(&main.stdout);
-        println!("{way}: {}, the daemon: {last_words:?}", main.status);
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start main")?;
+        let main = main.wait_with_output();
         #[cfg(target_os = "linux")]
-        nix::sys::wait::wait().context("cannot wait for the daemon")?;
+        let daemon = nix::sys::wait::wait();
+        let main = main.context("cannot wait for main")?;
+        let last_words = String::from_utf8_lossy(&main.stdout);
+        let errors = String::from_utf8_lossy(&main.stderr);
+        ensure!(!last_words.is_empty(), "{way}: no last words; {errors}");
+        #[cfg(target_os = "linux")]
+        daemon.context("cannot wait for the daemon")?;
+        let status = main.status;
+        writeln!(io::stdout(), "{way}: {status}, the daemon: {last_words:?}")?;
     }
     Ok(())
 }

@@ -4,6 +4,9 @@
 use std::env;
 use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::{Pid, getsid};
@@ -30,17 +33,28 @@ fn start_worker() -> Result<Child> {
 
 fn check() -> Result<()> {
     let mut worker = start_worker()?;
-    // Once it has said so, the worker is what it is going to be.
     let output = worker.stdout.take().context("the worker has no output")?;
-    let mut line = String::new();
-    BufReader::new(output).read_line(&mut line)?;
-    ensure!(line == "ready\n", "the worker said {line:?}, not \"ready\"");
+    let (sender, said) = mpsc::channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        let _ = BufReader::new(output).read_line(&mut line);
+        sender.send(line)
+    });
+    // Once it has said so, the worker is what it is going to be.
+    let line = said.recv_timeout(Duration::from_secs(5));
     let pid = Pid::from_raw(worker.id().try_into()?);
-    let session = getsid(Some(pid))?;
-    drop(worker.stdin.take());
+    let session = getsid(Some(pid));
+    worker.kill()?;
     worker.wait()?;
+    let Ok(line) = line else {
+        bail!("not solved yet: the worker hangs, it said nothing in 5 s");
+    };
     ensure!(
-        session == pid,
+        line == "ready\n",
+        "not solved yet: the worker said {line:?}, not \"ready\""
+    );
+    ensure!(
+        session == Ok(pid),
         "not solved yet: the worker is in our session"
     );
     println!("solved: the worker leads a session");

@@ -2,35 +2,38 @@
 //! Starts a worker that goes on after the program that started it has ended.
 
 use std::env;
-use std::io::{BufRead, BufReader, Write};
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{self, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::setsid;
 
 fn main() -> Result<()> {
-    let mut args = env::args().skip(1);
+    let mut args = env::args_os().skip(1);
     let role = args.next();
     let mut socket = || args.next().context("the socket's path is missing");
-    match role.as_deref() {
+    match role {
         None => observer(),
-        Some("main") => main_program(&socket()?),
-        Some("worker") => worker(&socket()?),
+        Some(role) if role == "main" => main_program(&socket()?),
+        Some(role) if role == "worker" => worker(&socket()?),
         Some(role) => {
             bail!("unknown role {role:?}: expected \"main\" or \"worker\"")
         }
     }
 }
 
-fn main_program(socket: &str) -> Result<()> {
+fn main_program(socket: &OsStr) -> Result<()> {
     let mut worker = Command::new(env::current_exe()?);
-    worker.args(["worker", socket]);
+    worker.arg("worker").arg(socket);
     // ANCHOR: ties
     worker.stdin(Stdio::null());
     worker.stdout(Stdio::null());
@@ -40,17 +43,19 @@ fn main_program(socket: &str) -> Result<()> {
     // ANCHOR_END: ties
     // Nobody waits for the worker here: it outlives this program.
     drop(worker.spawn().context("cannot start the worker")?);
-    println!("main: started a worker");
+    // The worker runs, also where nobody can read this line.
+    let _ = writeln!(io::stdout(), "main: started a worker");
     Ok(())
 }
 
 // ANCHOR: worker
-fn worker(socket: &str) -> Result<()> {
-    let observer = UnixStream::connect(socket)
-        .with_context(|| format!("cannot connect to {socket}"))?;
-    for question in BufReader::new(&observer).lines() {
+fn worker(socket: &OsStr) -> Result<()> {
+    let mut observer = UnixStream::connect(socket)
+        .with_context(|| format!("cannot connect to {}", socket.display()))?;
+    for question in BufReader::new(observer.try_clone()?).lines() {
         question?;
-        writeln!(&observer, "{}", parent_id())?;
+        // One string, one write: no half of an answer is ever on its way.
+        observer.write_all(format!("{}\n", parent_id()).as_bytes())?;
     }
     Ok(())
 }
@@ -63,47 +68,69 @@ fn observer() -> Result<()> {
     nix::sys::prctl::set_child_subreaper(true)
         .context("cannot become a subreaper")?;
     // ANCHOR_END: adopt
+    // If our starter ignored SIGCHLD, nobody could be waited for.
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     let dir = tempfile::tempdir().context("cannot make a directory")?;
     let socket = dir.path().join("socket");
     let listener = UnixListener::bind(&socket)
         .with_context(|| format!("cannot bind {}", socket.display()))?;
 
-    let main = Command::new(env::current_exe()?)
+    let mut main = Command::new(env::current_exe()?)
         .arg("main")
         .arg(&socket)
-        .status()
-        .context("cannot run main")?;
-    println!("main: ended, {main}");
-
-    let worker = accept(&listener)?;
-    writeln!(&worker, "who is your parent?")?;
-    let mut answer = String::new();
-    BufReader::new(&worker).read_line(&mut answer)?;
-    println!("worker: alive: {}", !answer.is_empty());
+        .spawn()
+        .context("cannot start main")?;
+    let main = main.wait().context("cannot wait for main")?;
+    ensure!(main.success(), "main ended, {main}");
+    let answer = ask(&listener, "who is your parent?")?;
     let adopted = answer.trim() == process::id().to_string();
-    println!("worker: adopted by the observer: {adopted}");
+    // The worker asks no more than that: we have hung up, and it ends.
+    let end = match adopted {
+        true => Some(wait().context("cannot wait for the worker")?),
+        false => None,
+    };
 
-    // The worker asks no more than that: when we hang up, it ends.
-    drop(worker);
-    if adopted {
-        let status = wait().context("cannot wait for the worker")?;
-        let WaitStatus::Exited(_, code) = status else {
-            bail!("the worker did not exit: {status:?}");
-        };
-        println!("worker: ended, exit status: {code}");
+    let mut out = io::stdout();
+    writeln!(out, "main: ended, {main}")?;
+    writeln!(out, "worker: alive: {}", !answer.is_empty())?;
+    writeln!(out, "worker: adopted by the observer: {adopted}")?;
+    match end {
+        None => Ok(()),
+        Some(WaitStatus::Exited(_, code)) => {
+            writeln!(out, "worker: ended, exit status: {code}")?;
+            Ok(())
+        }
+        Some(end) => bail!("the worker did not exit: {end:?}"),
     }
-    Ok(())
 }
 
-// ANCHOR: accept
+// ANCHOR: ask
 /// The worker may die on its way here, or say nothing: no wait is endless.
-fn accept(listener: &UnixListener) -> Result<UnixStream> {
-    let mut caller = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-    let callers = poll(&mut caller, 10_000_u16)?;
-    ensure!(callers == 1, "the worker did not call within 10 s");
-    let worker = listener.accept()?.0;
-    worker.set_read_timeout(Some(Duration::from_secs(10)))?;
-    Ok(worker)
+fn ask(listener: &UnixListener, question: &str) -> Result<String> {
+    wait_for(listener).context("the worker does not call")?;
+    let mut worker = listener.accept()?.0;
+    writeln!(worker, "{question}")?;
+    wait_for(&worker).context("the worker does not answer")?;
+    let mut answer = String::new();
+    BufReader::new(worker).read_line(&mut answer)?;
+    Ok(answer)
 }
-// ANCHOR_END: accept
+
+/// Waits until `socket` has something for us, at most ten seconds.
+fn wait_for(socket: &impl AsFd) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Rounded up to milliseconds.
+        let left = PollTimeout::try_from(left + Duration::from_millis(1))?;
+        let mut news = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut news, left) {
+            Err(Errno::EINTR) => {} // a signal came: wait on
+            Ok(0) => bail!("nothing came within 10 s"),
+            polled => return Ok(polled.map(drop)?),
+        }
+    }
+}
+// ANCHOR_END: ask
 // ANCHOR_END: all

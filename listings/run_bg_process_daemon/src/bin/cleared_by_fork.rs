@@ -50,7 +50,7 @@ fn die_with_parent(parent: u32) -> io::Result<()> {
     // The parent may have died before the request: do not start then.
     match std::os::unix::process::parent_id() == parent {
         true => Ok(()),
-        false => Err(io::ErrorKind::NotFound.into()),
+        false => Err(nix::errno::Errno::ESRCH.into()),
     }
 }
 // ANCHOR_END: request

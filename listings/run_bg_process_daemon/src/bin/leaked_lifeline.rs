@@ -2,12 +2,11 @@
 //! Lets a second process hold the writing end of a daemon's lifeline.
 
 use std::env;
-use std::io::{self, BufRead, BufReader};
-use std::os::fd::AsFd;
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::wait;
 use nix::unistd::{ForkResult, fork};
 
@@ -29,25 +28,27 @@ fn main() -> Result<()> {
 fn observer() -> Result<()> {
     adopt_orphans()?;
     let mut main = start_main()?;
-    let siblings_input = main.stdin.take();
+    let mut forks_input = main.stdin.take().context("main has no input")?;
     let output = main.stdout.take().context("main has no output")?;
-    let mut output = BufReader::new(output);
-    let mut last_words = String::new();
+    let mut words = BufReader::new(output).lines();
+    let mut next = || {
+        let line = words.next().context("the daemon is silent")?;
+        anyhow::Ok(line?)
+    };
     // ANCHOR: proof
     main.wait()?;
-    // Main is gone, but its fork has a copy of the lifeline.
-    let wait_ms = PollTimeout::from(100_u8);
-    let mut words = [PollFd::new(output.get_ref().as_fd(), PollFlags::POLLIN)];
-    assert_eq!(poll(&mut words, wait_ms)?, 0, "the daemon speaks");
+    // Main is gone, but its fork has a copy of the lifeline: what it passes
+    // on through that copy the daemon answers.
+    forks_input.write_all(b"still there?\n")?;
+    assert_eq!(next()?, "still there? yes");
 
-    drop(siblings_input); // the fork ends
-    output.read_line(&mut last_words)?;
-    assert_eq!(last_words, "main is gone\n");
+    drop(forks_input); // the fork ends
+    assert_eq!(next()?, "main is gone");
     // ANCHOR_END: proof
-    println!("after the end of main: the daemon notices nothing");
-    println!("after the end of its fork: {last_words:?}");
     wait().context("cannot wait for the fork")?;
     wait().context("cannot wait for the daemon")?;
+    println!("after the end of main: the daemon notices nothing");
+    println!("after the end of its fork: \"main is gone\"");
     Ok(())
 }
 
@@ -67,20 +68,23 @@ fn main_program() -> Result<()> {
         .stdin(Stdio::piped())
         .spawn()
         .context("cannot start the daemon")?;
-    let _lifeline = daemon.stdin;
+    let mut lifeline = daemon.stdin.context("no lifeline")?;
     // SAFETY: this process has only one thread.
     match unsafe { fork() }.context("cannot fork")? {
         ForkResult::Parent { .. } => Ok(()),
         ForkResult::Child => {
-            io::copy(&mut io::stdin(), &mut io::sink())?;
-            Ok(())
+            let _ = io::copy(&mut io::stdin(), &mut lifeline);
+            // SAFETY: ends the process, without a destructor of its parent's.
+            unsafe { libc::_exit(0) }
         }
     }
 }
 // ANCHOR_END: main_program
 
 fn daemon() -> Result<()> {
-    io::copy(&mut io::stdin(), &mut io::sink())?;
+    for question in io::stdin().lines() {
+        println!("{} yes", question?);
+    }
     println!("main is gone");
     Ok(())
 }
@@ -91,6 +95,9 @@ fn adopt_orphans() -> Result<()> {
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
+    // If our starter ignored SIGCHLD, nobody could be waited for.
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     Ok(())
 }
 // ANCHOR_END: all

@@ -2,32 +2,40 @@
 //! Ends a main program in five ways, with each way to end its daemon.
 
 use std::env;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
-use std::process::{self, Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{self, Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, raise};
+use nix::sys::signal::{SigHandler, Signal, raise, signal};
 use nix::sys::wait::wait;
 
 const ENDS: [&str; 5] = ["return", "panic", "exit", "abort", "SIGKILL"];
 
+/// How long a daemon may take for its end, and for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 fn main() -> Result<()> {
-    let args: Vec<String> = env::args().skip(1).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    match args[..] {
-        [] => observer(),
-        ["main", way, end] => main_program(way, end),
-        ["daemon"] => daemon(),
-        ["linux-daemon", parent] => {
-            die_with_parent(parent.parse()?)?;
+    let mut args = env::args_os().skip(1);
+    let role = args.next();
+    let mut next = |what| {
+        let arg = args.next().with_context(|| format!("{what} is missing"))?;
+        anyhow::Ok(arg.to_string_lossy().into_owned())
+    };
+    match role {
+        None => observer(),
+        Some(role) if role == "main" => {
+            main_program(&next("a way")?, &next("an end")?)
+        }
+        Some(role) if role == "daemon" => daemon(),
+        Some(role) if role == "linux-daemon" => {
+            die_with_parent(next("the parent's PID")?.parse()?)?;
             daemon()
         }
-        ["main", ..] => bail!("a way and an end are missing"),
-        ["linux-daemon", ..] => bail!("the parent's PID is missing"),
-        [role, ..] => bail!(
+        Some(role) => bail!(
             "unknown role {role:?}: \
              expected \"main\", \"daemon\" or \"linux-daemon\""
         ),
@@ -37,45 +45,77 @@ fn main() -> Result<()> {
 // ANCHOR: observer
 fn observer() -> Result<()> {
     adopt_orphans()?;
-    println!("{:9}{}", "", ENDS.map(|end| format!("{end:>9}")).concat());
+    let ends = ENDS.map(|end| format!("{end:>9}")).concat();
+    let mut table = format!("{:9}{ends}\n", "");
     for (way, ends) in [
         ("guard", [true, true, false, false, false]),
         ("lifeline", [true, true, true, true, true]),
         ("pdeathsig", [true, true, true, true, true]),
         ("both", [true, true, true, true, true]),
     ] {
-        print!("{way:9}");
+        table += &format!("{way:9}");
         for (end, expected) in ENDS.into_iter().zip(ends) {
-            let ended = daemon_ends(way, end, expected)?;
-            assert_eq!(ended, expected, "{way}, {end}");
-            print!("{:>9}", if ended { "ends" } else { "lives" });
+            let lives = daemon_lives(way, end)?;
+            assert_eq!(!lives, expected, "{way}, {end}: it ends");
+            table += if lives { "    lives" } else { "     ends" };
         }
-        println!();
+        table += "\n";
     }
+    io::stdout().write_all(table.as_bytes())?;
     Ok(())
 }
 // ANCHOR_END: observer
 
 // ANCHOR: watch
-/// Runs main to its end. Does its daemon end as well?
-fn daemon_ends(way: &str, end: &str, expected: bool) -> Result<bool> {
+/// Runs main to its end. Has its daemon an answer then?
+fn daemon_lives(way: &str, end: &str) -> Result<bool> {
     let (input, leash) = io::pipe()?;
     let mut main = Command::new(env::current_exe()?)
         .args(["main", way, end])
         .stdin(input)
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot start main")?;
-    main.wait()?;
-    // Only main and the daemon held this pipe: its hang-up is the last end.
-    let pipe = main.stderr.take().context("main has no pipe")?;
-    let mut ends = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
-    let patience = Duration::from_millis(if expected { 10_000 } else { 100 });
-    let ended = poll(&mut ends, PollTimeout::try_from(patience)?)? == 1;
+    let status = main.wait();
+    // Only its daemon can still answer here, and it is the last to hang up.
+    let answers = main.stdout.take().context("main has no output")?;
+    let lives = answers_to(&leash, answers)?;
     // A daemon that has outlived main ends now.
     drop(leash);
     while wait().is_ok() {}
-    Ok(ended)
+
+    let mut errors = String::new();
+    main.stderr
+        .context("no errors")?
+        .read_to_string(&mut errors)?;
+    let status = status.context("cannot wait for main")?;
+    ensure!(status.code() != Some(1), "main failed: {errors}");
+    Ok(lives)
+}
+
+fn answers_to(mut leash: &PipeWriter, answers: ChildStdout) -> Result<bool> {
+    // An error means that nobody is left to read the question.
+    let _ = leash.write_all(b"still there?\n");
+    let news = wait_for(&answers, PollFlags::POLLIN)?;
+    ensure!(news, "the daemon neither answers nor ends");
+    let mut line = String::new();
+    BufReader::new(answers).read_line(&mut line)?;
+    Ok(line == "alive\n")
+}
+
+/// Waits for an event, or for a hang-up. False if it takes too long.
+fn wait_for(end: &impl AsFd, event: PollFlags) -> Result<bool> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Rounded up to milliseconds.
+        let left = PollTimeout::try_from(left + Duration::from_millis(1))?;
+        match poll(&mut [PollFd::new(end.as_fd(), event)], left) {
+            Err(Errno::EINTR) => {} // a signal came: wait on
+            ready => return Ok(ready? == 1),
+        }
+    }
 }
 // ANCHOR_END: watch
 
@@ -123,7 +163,17 @@ struct CutAndWait(Child);
 impl Drop for CutAndWait {
     fn drop(&mut self) {
         drop(self.0.stdin.take()); // the lifeline
-        let _ = self.0.wait(); // the daemon may take its time
+        // The daemon may take its time. Its output hangs up when it has ended.
+        let output = self.0.stdout.as_ref();
+        let end = output.map(|output| wait_for(output, PollFlags::empty()));
+        if !matches!(end, Some(Ok(true))) {
+            let _ = self.0.kill(); // it is stuck
+        }
+        let end = self.0.wait();
+        if !end.as_ref().is_ok_and(|status| status.success()) {
+            // A guard cannot return an error. println! would panic.
+            let _ = writeln!(io::stderr(), "the daemon failed: {end:?}");
+        }
     }
 }
 // ANCHOR_END: both
@@ -164,19 +214,30 @@ fn start(args: &[&str], stdin: Stdio) -> Result<Child> {
         .args(args)
         .stdin(stdin)
         .stdout(Stdio::piped())
+        // The observer's question is answered there.
+        .stderr(io::stdout())
         .spawn()
         .context("cannot start the daemon")?;
     let output = daemon.stdout.take().context("the daemon has no output")?;
+    let mut output = BufReader::new(output);
     let mut line = String::new();
-    BufReader::new(output).read_line(&mut line)?;
-    ensure!(line == "ready\n", "the daemon said {line:?}, not \"ready\"");
+    let read = output.read_line(&mut line);
+    if read.is_err() || line != "ready\n" {
+        let _ = daemon.kill(); // no error if it has ended
+        let end = daemon.wait()?;
+        bail!("the daemon said {line:?}, not \"ready\": {end}");
+    }
+    daemon.stdout = Some(output.into_inner());
     Ok(daemon)
 }
 
 /// Its input is the lifeline, or else the observer's leash.
 fn daemon() -> Result<()> {
-    println!("ready");
-    io::copy(&mut io::stdin(), &mut io::sink())?;
+    writeln!(io::stdout(), "ready")?;
+    for question in io::stdin().lines() {
+        question?;
+        writeln!(io::stderr(), "alive")?;
+    }
     Ok(())
 }
 
@@ -186,6 +247,9 @@ fn adopt_orphans() -> Result<()> {
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
+    // If our starter ignored SIGCHLD, nobody could be waited for.
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     Ok(())
 }
 // ANCHOR_END: all

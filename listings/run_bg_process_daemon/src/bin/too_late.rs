@@ -7,7 +7,7 @@ use std::os::unix::process::parent_id;
 use std::process::{self, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::alarm;
 
@@ -125,6 +125,9 @@ fn adopt_orphans() -> Result<()> {
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
+    // If our starter ignored SIGCHLD, nobody could be waited for.
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     Ok(())
 }
 // ANCHOR_END: all

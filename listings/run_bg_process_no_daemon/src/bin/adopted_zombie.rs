@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::sys::signal::kill;
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
@@ -28,13 +28,7 @@ fn main() -> Result<()> {
 
 fn observer() -> Result<()> {
     adopt_orphans()?;
-    // The worker holds main's output, so this also waits for the worker.
-    let main = Command::new(env::current_exe()?)
-        .args(["main", "adopted"])
-        .output()
-        .context("cannot run main")?;
-    let worker = String::from_utf8(main.stdout)?.trim().parse()?;
-    let worker = Pid::from_raw(worker);
+    let worker = adopt_worker()?;
     // ANCHOR: proof
     // The worker ends, and yet its PID is taken...
     wait_without_reaping(worker)?;
@@ -42,10 +36,33 @@ fn observer() -> Result<()> {
     // ...until its adopter reaps it.
     waitpid(worker, None)?;
     assert_eq!(kill(worker, None), Err(Errno::ESRCH));
+
+    // An adopter that ignores SIGCHLD has nothing to wait for.
+    // SAFETY: to ignore a signal runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
+    let worker = adopt_worker()?;
+    assert_eq!(waitpid(worker, None), Err(Errno::ECHILD));
+    assert_eq!(kill(worker, None), Err(Errno::ESRCH));
     // ANCHOR_END: proof
     println!("ended, not waited for: the PID is still taken");
     println!("waited for: no such process");
+    println!("SIGCHLD ignored: no such process, and nothing to wait for");
     Ok(())
+}
+
+/// The worker of a main program that has ended.
+fn adopt_worker() -> Result<Pid> {
+    let mut main = Command::new(env::current_exe()?)
+        .args(["main", "adopted"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start main")?;
+    let output = main.stdout.take().context("main has no output")?;
+    // The worker holds main's output, so this waits for both to end.
+    let worker = io::read_to_string(output)?;
+    // If SIGCHLD is ignored there is nothing to wait for.
+    let _ = main.wait();
+    Ok(Pid::from_raw(worker.trim().parse()?))
 }
 
 #[cfg(target_os = "linux")]
@@ -83,6 +100,9 @@ fn adopt_orphans() -> Result<()> {
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
+    // If our starter ignored SIGCHLD, nobody could be waited for.
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     Ok(())
 }
 // ANCHOR_END: all

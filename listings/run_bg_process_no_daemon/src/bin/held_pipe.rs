@@ -4,11 +4,12 @@
 use std::env;
 use std::io::{self, PipeWriter};
 use std::process::{Command, Output, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, wait, waitpid};
 use nix::unistd::Pid;
 
@@ -33,23 +34,24 @@ fn observer() -> Result<()> {
     // ANCHOR: proof
     // The worker keeps main's standard output: its end is not enough.
     let (output, lifeline) = run_to_end("inherit")?;
-    let read = output.recv_timeout(Duration::from_millis(100));
-    assert!(matches!(read, Err(RecvTimeoutError::Timeout)));
-    drop(lifeline); // the worker ends
-    assert!(output.recv_timeout(Duration::from_secs(10))?.is_ok());
+    drop(lifeline); // the worker speaks, and ends
+    let output = output.recv_timeout(Duration::from_secs(10))??;
+    // So what was said after the end of main is in it.
+    assert_eq!(output.stdout, b"the worker's last words\n");
     wait()?;
 
     // The worker has null output: the end of main is enough.
     let (output, lifeline) = run_to_end("null")?;
-    assert!(output.recv_timeout(Duration::from_secs(10))?.is_ok());
+    let output = output.recv_timeout(Duration::from_secs(10))??;
+    assert_eq!(output.stdout, b"");
     let any = Pid::from_raw(-1);
     let worker = waitpid(any, Some(WaitPidFlag::WNOHANG))?;
     assert_eq!(worker, WaitStatus::StillAlive);
     // ANCHOR_END: proof
-    println!("inherited output: read to the end only when the worker ended");
-    println!("null output: read to the end while the worker runs");
     drop(lifeline);
     wait()?;
+    println!("inherited output: read to the end only when the worker ended");
+    println!("null output: read to the end while the worker runs");
     Ok(())
 }
 
@@ -66,7 +68,9 @@ fn run_to_end(
         .context("cannot start main")?;
     main.wait()?;
     let (sender, output) = mpsc::channel();
-    thread::spawn(move || sender.send(main.wait_with_output()));
+    thread::Builder::new()
+        .spawn(move || sender.send(main.wait_with_output()))
+        .context("cannot start a thread")?;
     Ok((output, lifeline))
 }
 
@@ -83,6 +87,7 @@ fn main_program(stdout: Stdio) -> Result<()> {
 /// Lives until the observer closes the pipe that is its standard input.
 fn worker() -> Result<()> {
     io::copy(&mut io::stdin(), &mut io::sink())?;
+    println!("the worker's last words");
     Ok(())
 }
 
@@ -92,6 +97,9 @@ fn adopt_orphans() -> Result<()> {
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
+    // If our starter ignored SIGCHLD, nobody could be waited for.
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     Ok(())
 }
 // ANCHOR_END: all

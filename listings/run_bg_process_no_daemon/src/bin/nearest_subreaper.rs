@@ -7,6 +7,7 @@ use std::os::unix::process::parent_id;
 use std::process::{self, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::wait;
 
 fn main() -> Result<()> {
@@ -53,10 +54,10 @@ fn observer() -> Result<()> {
     // ...and when that one ends, the next.
     assert_eq!(workers_parent()?, process::id());
     // ANCHOR_END: proof
-    println!("main ended: the worker's parent is the supervisor");
-    println!("the supervisor ended: it is the observer");
     drop(questions);
     wait().context("cannot wait for the worker")?;
+    println!("main ended: the worker's parent is the supervisor");
+    println!("the supervisor ended: it is the observer");
     Ok(())
 }
 
@@ -97,6 +98,9 @@ fn adopt_orphans() -> Result<()> {
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
+    // If our starter ignored SIGCHLD, nobody could be waited for.
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     Ok(())
 }
 // ANCHOR_END: all

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use nix::pty::openpty;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::wait;
 use nix::unistd::{setsid, ttyname};
 
@@ -37,9 +38,9 @@ fn observer() -> Result<()> {
     let member = run("launcher", &name)?;
     assert_eq!(member, "has a terminal: false\n");
     // ANCHOR_END: proof
+    wait().context("cannot wait for the member")?;
     print!("the leader of a session {leader}");
     print!("after a second fork {member}");
-    wait().context("cannot wait for the member")?;
     Ok(())
 }
 
@@ -82,6 +83,9 @@ fn adopt_orphans() -> Result<()> {
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
+    // If our starter ignored SIGCHLD, nobody could be waited for.
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     Ok(())
 }
 // ANCHOR_END: all

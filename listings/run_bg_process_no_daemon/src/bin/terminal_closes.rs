@@ -1,5 +1,5 @@
 // ANCHOR: all
-//! Closes a terminal over three workers, of which one is in the foreground.
+//! Closes a terminal over four workers, of which one is in the foreground.
 
 use std::collections::HashMap;
 use std::env;
@@ -8,27 +8,29 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{self, SigHandler, SigSet, Signal, kill};
 use nix::sys::wait::WaitStatus::{Exited, Signaled};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, alarm, getpid, getsid, pause, setsid};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => observer(),
-        Some("shell") => shell(),
+        // Its standard error leads to the terminal, where nobody looks.
+        Some("shell") => shell().inspect_err(|it| println!("failed {it:#}")),
         Some("foreground") => worker("foreground"),
         Some("background") => worker("background"),
+        Some("stopped") => live(), // the shell says its name
         Some("detached") => {
             setsid().context("cannot leave the session")?;
             worker("detached")
         }
         Some(role) => bail!(
             "unknown role {role:?}: expected \"shell\", \
-             \"foreground\", \"background\" or \"detached\""
+             \"foreground\", \"background\", \"stopped\" or \"detached\""
         ),
     }
 }
@@ -43,9 +45,10 @@ fn observer() -> Result<()> {
     let output = shell.stdout.take().context("the shell has no output")?;
     let mut names = BufReader::new(output).lines();
     let mut pids = HashMap::new();
-    while pids.len() < 3 {
+    while pids.len() < 4 {
         let line = names.next().context("a worker is missing")??;
         let (name, pid) = line.split_once(' ').context("no PID")?;
+        ensure!(name != "failed", "the shell failed: {pid}");
         pids.insert(name.to_owned(), Pid::from_raw(pid.parse()?));
     }
 
@@ -56,8 +59,10 @@ fn observer() -> Result<()> {
     drop(terminal.master); // the window closes
     let hang_up = Some(Signal::SIGHUP as i32);
     assert_eq!(shell.wait()?.signal(), hang_up);
-    let foreground = waitpid(pids["foreground"], None)?;
-    assert!(matches!(foreground, Signaled(_, Signal::SIGHUP, _)));
+    for name in ["foreground", "stopped"] {
+        let end = waitpid(pids[name], None)?;
+        assert!(matches!(end, Signaled(_, Signal::SIGHUP, _)));
+    }
 
     // The others live, until there is nothing more to read.
     drop(leash);
@@ -66,7 +71,9 @@ fn observer() -> Result<()> {
     }
     // ANCHOR_END: proof
     println!("foreground group: ended by SIGHUP");
-    println!("background group, another session: live on");
+    println!("background group, stopped: ended by SIGHUP");
+    println!("background group, running: lives on");
+    println!("another session: lives on");
     Ok(())
 }
 
@@ -90,6 +97,11 @@ fn shell() -> Result<()> {
     worker_command("foreground")?.spawn()?;
     worker_command("background")?.process_group(0).spawn()?;
     worker_command("detached")?.spawn()?; // calls setsid itself
+    let stopped = worker_command("stopped")?.process_group(0).spawn()?;
+    let stopped = Pid::from_raw(stopped.id().try_into()?);
+    kill(stopped, Signal::SIGSTOP)?;
+    waitpid(stopped, Some(WaitPidFlag::WUNTRACED))?;
+    println!("stopped {stopped}"); // and only now
     // Sleep until a signal comes: SIGHUP, or the alarm's if it does not.
     alarm::set(10);
     pause();
@@ -103,10 +115,14 @@ fn worker_command(role: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Says its name and PID, and ends with its input.
 fn worker(name: &str) -> Result<()> {
-    alarm::set(10); // as in the shell
     println!("{name} {}", getpid());
+    live()
+}
+
+/// Ends with its input.
+fn live() -> Result<()> {
+    alarm::set(10); // as in the shell
     io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(())
 }
@@ -117,6 +133,12 @@ fn adopt_orphans() -> Result<()> {
     }
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
+    // Our starter may have ignored or blocked what this is about.
+    SigSet::empty().thread_set_mask()?;
+    for signal in [Signal::SIGCHLD, Signal::SIGHUP] {
+        // SAFETY: the default action runs no code of this process.
+        unsafe { signal::signal(signal, SigHandler::SigDfl) }?;
+    }
     Ok(())
 }
 // ANCHOR_END: all
