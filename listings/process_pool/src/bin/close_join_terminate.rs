@@ -27,26 +27,26 @@ fn main() -> Result<()> {
 
 // ANCHOR: parent
 fn parent() -> Result<()> {
+    let mut out = io::stdout();
     let mut pool = Pool::new(2)?;
     let pending = ["1", "2", "3", "4"].map(|task| pool.apply_async(task));
     pool.close();
     pool.join()?;
-    report("close and join", &pending)?;
+    let squares: Result<Vec<_>> = pending.into_iter().map(get).collect();
+    writeln!(out, "close and join: {}", squares?.join(", "))?;
 
     let pool = Pool::new(2)?;
     let tasks = ["endless", "endless", "3", "4"];
     let pending = tasks.map(|task| pool.apply_async(task));
     pool.terminate()?;
-    report("terminate", &pending)
+    let lost = pending.into_iter().map(get).filter(Result::is_err);
+    writeln!(out, "terminate: {} of 4 tasks are lost", lost.count())?;
+    Ok(())
 }
 // ANCHOR_END: parent
 
-fn report(name: &str, pending: &[Receiver<Result<String>>]) -> Result<()> {
-    let all = pending.len();
-    let done = pending.iter().filter(|it| matches!(it.recv(), Ok(Ok(_))));
-    let done = done.count();
-    writeln!(io::stdout(), "{name}: {done} of {all} tasks done")?;
-    Ok(())
+fn get(pending: Receiver<Result<String>>) -> Result<String> {
+    pending.recv().context("the pool has lost this task")?
 }
 
 type Job = (String, Sender<Result<String>>);
