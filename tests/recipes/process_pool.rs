@@ -33,7 +33,7 @@ impl Held {
     fn new(name: &str, workers: usize) -> Held {
         let folder = TempDir::with_prefix("replaced-").unwrap();
         let copy = folder.path().join(name);
-        fs::copy(executable(name), &copy).unwrap();
+        copy_program(name, &copy);
         let (output, mut full) = io::pipe().unwrap();
         let filled = rustix::pipe::fcntl_getpipe_size(&full).unwrap();
         full.write_all(&vec![b' '; filled]).unwrap();
@@ -104,6 +104,13 @@ impl Drop for Held {
     }
 }
 
+/// Another process writes the copy: one that this process has open for
+/// writing cannot be started, and a child of another test's may inherit it.
+fn copy_program(name: &str, copy: &Path) {
+    let status = Command::new("cp").arg(executable(name)).arg(copy).status();
+    assert!(status.unwrap().success(), "cannot copy {name}");
+}
+
 /// What the book shows of a program's output.
 fn recorded(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -164,7 +171,7 @@ fn too_few_processes_are_an_error_and_no_panic() {
     fs::set_permissions(folder.path(), everybody).unwrap();
     for (name, needed) in [("process_pool", 7), ("close_join_terminate", 7)] {
         let copy = folder.path().join(name);
-        fs::copy(executable(name), &copy).unwrap();
+        copy_program(name, &copy);
         for processes in 1..=needed {
             let outcome = Supervised::new(SUPERVISOR, "setpriv")
                 .args(["--reuid", USER, "--regid", USER, "--clear-groups"])
