@@ -14,7 +14,7 @@ use crossbeam_channel::unbounded;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, kill, killpg, signal};
 use nix::unistd::Pid;
 
 fn main() -> Result<()> {
@@ -48,13 +48,18 @@ fn parent() -> Result<()> {
 
 fn end_a_pool(signal: Signal) -> Result<()> {
     let mut pool = start_pool()?;
-    let mut log = pool.stderr.take().context("no pipe from the pool")?;
-    let mut busy = BufReader::new(&mut log).lines();
+    let mut log = pool.0.stderr.take().context("no pipe from the pool")?;
+    let mut lines = BufReader::new(&mut log).lines();
     for _ in 0..2 {
-        assert_eq!(busy.next().context("no word from a worker")??, "busy");
+        let line = lines.next().context("no word from a worker")??;
+        if line != "busy" {
+            drop(pool.0.stdin.take());
+            let rest: Vec<String> = lines.map_while(Result::ok).collect();
+            bail!("no pool: {line} {}", rest.join(" "));
+        }
     }
-    send(signal, Pid::from_raw(pool.id().try_into()?))?;
-    assert_eq!(pool.wait()?.signal(), Some(signal as i32));
+    send(signal, Pid::from_raw(pool.0.id().try_into()?))?;
+    assert_eq!(pool.0.wait()?.signal(), Some(signal as i32));
     // The pool and all workers hold this pipe: it ends with the last.
     let deadline = Instant::now().checked_add(Duration::from_secs(10));
     let last_has_ended = ready(log.as_fd(), PollFlags::empty(), deadline)?;
@@ -77,24 +82,27 @@ fn reap_the_rest() {
     while nix::sys::wait::waitpid(None, None).is_ok() {}
 }
 
-/// Whoever starts a program can have it, and all that it starts, ignore
-/// Ctrl-C.
+/// Whoever starts a program can have it, and all that it starts, ignore or
+/// block Ctrl-C.
 fn keep_interrupts() -> Result<()> {
     // SAFETY: the default action runs no code of this process.
     unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }
         .context("cannot reset SIGINT")?;
-    Ok(())
+    let interrupt = SigSet::from(Signal::SIGINT);
+    interrupt.thread_unblock().context("cannot unblock SIGINT")
 }
 
-fn start_pool() -> Result<Child> {
-    Command::new(this_program()?)
+fn start_pool() -> Result<Worker> {
+    let program = this_program()?;
+    let pool = Command::new(&program)
         .arg("pool")
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         // A group of its own, as a shell gives to each command.
         .process_group(0)
         .spawn()
-        .context("cannot start the pool")
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    Ok(Worker(pool))
 }
 
 /// Gives an endless task to each of two workers.

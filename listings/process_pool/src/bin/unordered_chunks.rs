@@ -47,7 +47,9 @@ fn imap_unordered<'a>(
         let (results, arrivals) = unbounded();
         for _ in 0..WORKERS {
             let (queue, results) = (queue.clone(), results.clone());
-            scope.spawn(move || supervise(queue, results));
+            thread::Builder::new()
+                .spawn_scoped(scope, || supervise(queue, results))
+                .context("cannot start the thread of a worker")?;
         }
         chunks.for_each(|chunk| _ = jobs.send(chunk));
         drop((jobs, results));
