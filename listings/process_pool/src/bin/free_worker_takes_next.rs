@@ -24,7 +24,6 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: proof
 #[derive(Serialize, Deserialize)]
 enum Task {
     /// Lasts until this pipe ends.
@@ -47,6 +46,7 @@ fn parent() -> Result<()> {
     let (waits, release) = io::pipe()?;
     // The workers inherit this end.
     fcntl(&waits, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    // ANCHOR: proof
     with_pool(2, |pool| {
         let stuck = pool.apply_async(Task::Stuck(waits.as_raw_fd()));
         let quick = [(); 8].map(|()| pool.apply_async(Task::Quick));
@@ -63,8 +63,8 @@ fn parent() -> Result<()> {
         println!("one worker was stuck; the other has done 8");
         Ok(())
     })
+    // ANCHOR_END: proof
 }
-// ANCHOR_END: proof
 
 // From here on all is the code of Listing 12-1: `src/main.rs`.
 

@@ -30,21 +30,21 @@ enum Task {
     Pid,
 }
 
-// ANCHOR: proof
 impl Task {
+    fn work(self) -> i64 {
+        match self {
+            Task::Divide(a, b) => a / b,
+            Task::Pid => process::id().into(),
+        }
+    }
+
+    // ANCHOR: proof
     fn run(self) -> Result<i64, String> {
         panic::catch_unwind(|| self.work()).map_err(|panic| {
             let text = panic.downcast_ref::<&str>().map(|it| it.to_string());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
             text.unwrap_or_else(|| "a panic without a text".to_owned())
         })
-    }
-
-    fn work(self) -> i64 {
-        match self {
-            Task::Divide(a, b) => a / b,
-            Task::Pid => process::id().into(),
-        }
     }
 }
 

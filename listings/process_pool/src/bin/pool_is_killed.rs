@@ -30,7 +30,6 @@ fn main() -> Result<()> {
 
 const ROUNDS: usize = 10;
 
-// ANCHOR: proof
 fn parent() -> Result<()> {
     keep_statuses()?;
     keep_interrupts()?;
@@ -46,6 +45,7 @@ fn parent() -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: proof
 fn end_a_pool(signal: Signal) -> Result<()> {
     let mut pool = start_pool()?;
     let mut log = pool.0.stderr.take().context("no pipe from the pool")?;

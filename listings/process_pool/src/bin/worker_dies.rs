@@ -45,8 +45,8 @@ impl Task {
     }
 }
 
-// ANCHOR: proof
 fn parent() -> Result<()> {
+    // ANCHOR: proof
     use Task::{Abort, Exit, Kill, Square};
     let tasks = [
         Square(1),
@@ -70,10 +70,10 @@ fn parent() -> Result<()> {
         "the worker died: signal: 9 (SIGKILL)",
     ];
     assert_eq!(answers, ["1", abort, "4", exit, "25", kill, "16"]);
+    // ANCHOR_END: proof
     println!("abort, exit, kill: one lost task each, all others done");
     Ok(())
 }
-// ANCHOR_END: proof
 
 // From here on all is the code of Listing 12-1: `src/main.rs`.
 
