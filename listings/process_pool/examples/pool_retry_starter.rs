@@ -1,9 +1,10 @@
 // ANCHOR: all
 //! Exercise: a task that kills its worker is tried three times.
 
-use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::time::Duration;
+use std::{env, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, raise};
@@ -17,6 +18,7 @@ fn main() -> Result<()> {
 }
 
 fn check() -> Result<()> {
+    limit_time()?;
     let expected = ["1", "4", "lost after 3 tries", "16"];
     let (results, asked) = run()?;
     ensure!(
@@ -28,6 +30,18 @@ fn check() -> Result<()> {
         "not solved yet: the workers were asked {asked} times, expected 8"
     );
     println!("solved: {results:?}");
+    Ok(())
+}
+
+/// Speaks up if the solution hangs, and ends the program.
+fn limit_time() -> Result<()> {
+    let limit = || {
+        thread::sleep(Duration::from_secs(10));
+        let _ = writeln!(io::stderr(), "not solved yet: it hangs");
+        process::exit(1);
+    };
+    let limit = thread::Builder::new().spawn(limit);
+    limit.context("cannot start a thread")?;
     Ok(())
 }
 

@@ -1,106 +1,239 @@
 // ANCHOR: all
 //! Proves that a slow task delays no other: whoever is free takes the next.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, thread};
 
-use anyhow::{Context, Result, bail, ensure};
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use serde::{Deserialize, Serialize};
 
 fn main() -> Result<()> {
-    match env::args().nth(1).as_deref() {
+    match env::args_os().nth(1) {
         None => parent(),
-        Some("worker") => worker(),
+        Some(role) if role == "worker" => worker(),
         Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
     }
 }
 
-// ANCHOR: proof
-fn parent() -> Result<()> {
-    let mut workers = [start_worker()?, start_worker()?];
-    let pids = [workers[0].id(), workers[1].id()];
-    thread::scope(|scope| {
-        let queue = queue_of("stuck 1 2 3 4 5 6 7 8")?;
-        let (results, arrivals) = unbounded();
-        for worker in &mut workers {
-            let (queue, results) = (queue.clone(), results.clone());
-            scope.spawn(move || supervise(worker, queue, results));
+#[derive(Serialize, Deserialize)]
+enum Task {
+    /// Lasts until this pipe ends.
+    Stuck(RawFd),
+    Quick,
+}
+
+impl Task {
+    /// Returns the PID of its worker.
+    fn run(self) -> Result<i64, String> {
+        if let Task::Stuck(pipe) = self {
+            let read = fs::read(format!("/dev/fd/{pipe}"));
+            read.map_err(|error| format!("cannot wait: {error}"))?;
         }
-        drop(results);
-        let next = |_| arrivals.recv_timeout(Duration::from_secs(10)).ok();
-        let done: Vec<String> = (0..8).map_while(next).collect();
-        pids.into_iter().try_for_each(end)?;
-        assert_eq!(done, ["1", "4", "9", "16", "25", "36", "49", "64"]);
-        println!("one worker was stuck; the other has done {}", done.len());
-        Ok::<_, anyhow::Error>(())
-    })?;
-    workers
-        .iter_mut()
-        .try_for_each(|it| it.wait().map(|_| ()))?;
+        Ok(process::id().into())
+    }
+}
+
+fn parent() -> Result<()> {
+    let (waits, release) = io::pipe()?;
+    // The workers inherit this end.
+    fcntl(&waits, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    // ANCHOR: proof
+    with_pool(2, |pool| {
+        let stuck = pool.apply_async(Task::Stuck(waits.as_raw_fd()));
+        let quick = [(); 8].map(|()| pool.apply_async(Task::Quick));
+        let mut workers = Vec::new();
+        for pending in quick {
+            let answer = pending.recv_timeout(Duration::from_secs(10));
+            workers.push(answer.context("a task waits for the stuck one")??);
+        }
+        assert!(stuck.is_empty(), "it is stuck until the pipe ends");
+        drop(release);
+        let (stuck, free) = (get(stuck)?, workers[0]);
+        assert_ne!(stuck, free, "two workers");
+        assert_eq!(workers, [free; 8], "one has done all that was not stuck");
+        println!("one worker was stuck; the other has done 8");
+        Ok(())
+    })
+    // ANCHOR_END: proof
+}
+
+// From here on all is the code of Listing 12-1: `src/main.rs`.
+
+fn worker() -> Result<()> {
+    for line in io::stdin().lines() {
+        let task = serde_json::from_str::<Task>(&line?);
+        let task = task.map_err(|error| format!("not a task: {error}"));
+        let result = task.and_then(Task::run);
+        writeln!(io::stdout(), "{}", serde_json::to_string(&result)?)?;
+    }
     Ok(())
 }
-// ANCHOR_END: proof
 
-fn queue_of(tasks: &'static str) -> Result<Receiver<&'static str>> {
-    let (jobs, queue) = unbounded();
-    tasks.split(' ').try_for_each(|task| jobs.send(task))?;
-    Ok(queue)
+/// A task as a line of text, and where its result goes.
+type Job = (String, Sender<Result<i64>>);
+
+struct Pool(Sender<Job>);
+
+fn with_pool<T>(
+    size: usize,
+    work: impl FnOnce(&Pool) -> Result<T>,
+) -> Result<T> {
+    ensure!(size > 0, "a pool needs at least one worker");
+    keep_statuses()?;
+    let supervisors = AtomicUsize::new(size);
+    thread::scope(|scope| {
+        let (jobs, queue) = unbounded();
+        for queue in vec![queue; size] {
+            let worker = start_worker()?;
+            let supervise = || supervise(worker, queue, &supervisors);
+            thread::Builder::new()
+                .spawn_scoped(scope, supervise)
+                .context("cannot start the thread of a worker")?;
+        }
+        work(&Pool(jobs))
+    })
+}
+
+impl Pool {
+    fn apply_async(&self, task: Task) -> Receiver<Result<i64>> {
+        let (reply, pending) = bounded(1);
+        match serde_json::to_string(&task) {
+            // If this fails, `reply` is dropped, and `get` reports that.
+            Ok(task) => drop(self.0.send((task + "\n", reply))),
+            Err(error) => drop(reply.send(Err(error.into()))),
+        }
+        pending
+    }
+}
+
+fn get(pending: Receiver<Result<i64>>) -> Result<i64> {
+    pending.recv().context("the pool has lost this task")?
 }
 
 fn supervise(
-    worker: &mut Child,
-    queue: Receiver<&str>,
-    results: Sender<String>,
+    mut worker: Worker,
+    queue: Receiver<Job>,
+    supervisors: &AtomicUsize,
 ) {
-    for task in queue {
-        let answer = send(worker, task).and_then(|()| receive(worker));
-        // An answer that is missing is missed by the reader of `results`.
-        let _ = answer.map(|answer| results.send(answer));
+    for (task, reply) in &queue {
+        let lost = match worker.ask(&task) {
+            Ok(result) => {
+                // The caller may want no answer and have dropped its receiver.
+                let _ = reply.send(result.map_err(Error::msg));
+                continue;
+            }
+            Err(why) => anyhow!("{why:#}: {}", worker.end()),
+        };
+        // First the news, then the replacement: it may be slow, or fail.
+        let _ = reply.send(Err(lost));
+        worker = match start_worker() {
+            Ok(worker) => worker,
+            Err(why) => return give_up(queue, supervisors, &why),
+        };
+    }
+    if let Err(why) = worker.leave() {
+        let _ = writeln!(io::stderr(), "{why:#}");
     }
 }
 
-fn end(pid: u32) -> Result<()> {
-    let pid = Pid::from_raw(pid.try_into()?);
-    kill(pid, Signal::SIGKILL).context("cannot kill a worker")
-}
-
-fn worker() -> Result<()> {
-    let mut lines = io::stdin().lines();
-    while let Some(task) = lines.next() {
-        match task?.as_str() {
-            // Until the parent has gone, or kills this process.
-            "stuck" => drop(lines.next()),
-            number => println!("{}", number.parse::<u64>()?.pow(2)),
+/// The other supervisors go on. The last one stays and answers for all.
+fn give_up(queue: Receiver<Job>, supervisors: &AtomicUsize, why: &Error) {
+    let _ = writeln!(io::stderr(), "the pool has a worker less: {why:#}");
+    if supervisors.fetch_sub(1, Ordering::Relaxed) == 1 {
+        for (_, reply) in queue {
+            let lost = anyhow!("no worker is left, because {why:#}");
+            let _ = reply.send(Err(lost));
         }
     }
-    Ok(())
 }
 
-fn send(worker: &mut Child, task: &str) -> Result<()> {
-    let tasks = worker.stdin.as_mut().context("no pipe to the worker")?;
-    tasks.write_all(format!("{task}\n").as_bytes())?;
-    Ok(())
+/// Wherever it goes out of scope, it is ended and waited for.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
 }
 
-/// Reads one answer. An empty one is the end of the worker.
-fn receive(worker: &mut Child) -> Result<String> {
-    let results = worker.stdout.as_mut().context("no pipe from the worker")?;
-    let mut line = String::new();
-    BufReader::new(results.take(4096)).read_line(&mut line)?;
-    ensure!(line.ends_with('\n'), "the worker has ended");
-    Ok(line.trim_end().to_owned())
-}
-
-fn start_worker() -> Result<Child> {
-    Command::new(env::current_exe()?)
+fn start_worker() -> Result<Worker> {
+    let program = this_program()?;
+    let worker = Command::new(&program)
         .arg("worker")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .context("cannot start a worker")
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    Ok(Worker(worker))
+}
+
+/// A path to the program that runs, even if its file has been replaced.
+fn this_program() -> io::Result<PathBuf> {
+    match cfg!(target_os = "linux") {
+        true => Ok(PathBuf::from("/proc/self/exe")),
+        false => env::current_exe(),
+    }
+}
+
+/// In bytes, with the end of the line. Far more than a result should have.
+const LONGEST_ANSWER: u64 = 16 << 20;
+
+impl Worker {
+    /// The task's result. After any other error the worker is of no use.
+    fn ask(&mut self, task: &str) -> Result<Result<i64, String>> {
+        let tasks = self.0.stdin.as_mut().context("no pipe to the worker")?;
+        let results = self.0.stdout.as_mut();
+        let results = results.context("no pipe from the worker")?;
+        tasks
+            .write_all(task.as_bytes())
+            .context("the worker died")?;
+        let mut line = Vec::new();
+        BufReader::new(results.take(LONGEST_ANSWER))
+            .read_until(b'\n', &mut line)
+            .context("cannot read from the worker")?;
+        if !line.ends_with(b"\n") {
+            ensure!(
+                (line.len() as u64) < LONGEST_ANSWER,
+                "the worker was killed: its answer is longer than \
+                 LONGEST_ANSWER, {LONGEST_ANSWER} bytes"
+            );
+            bail!("the worker died");
+        }
+        serde_json::from_slice(&line)
+            .context("the worker was killed: its answer is no result")
+    }
+
+    /// Kills the worker, if it still lives, and tells how it has ended.
+    fn end(&mut self) -> String {
+        match self.0.kill().and_then(|()| self.0.wait()) {
+            Ok(status) => status.to_string(),
+            Err(error) => format!("cannot end it: {error}"),
+        }
+    }
+
+    /// Waits for an idle worker. It leaves when its standard input ends.
+    fn leave(&mut self) -> Result<()> {
+        let status = self.0.wait().context("cannot wait for a worker")?;
+        ensure!(status.success(), "an idle worker ended with {status}");
+        Ok(())
+    }
+}
+
+/// Whoever starts a program can have it ignore SIGCHLD. Then the kernel keeps
+/// no exit status, and every `wait` fails.
+fn keep_statuses() -> Result<()> {
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }
+        .context("cannot reset SIGCHLD")?;
+    Ok(())
 }
 // ANCHOR_END: all

@@ -27,6 +27,7 @@ fn parent() -> Result<()> {
     assert!(drawn.contains("20/20"), "drawn: {drawn:?}");
 
     let output = start(Stdio::piped())?.wait_with_output()?;
+    assert!(output.status.success(), "it has come to its end");
     assert_eq!(output.stderr, b"");
     println!("in a terminal up to 20/20, in a pipe nothing");
     Ok(())

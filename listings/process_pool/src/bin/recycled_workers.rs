@@ -52,11 +52,18 @@ fn send(worker: &mut Child, task: &str) -> Result<()> {
     Ok(())
 }
 
+/// In bytes: no number of this program has more digits.
+const LONGEST_ANSWER: u64 = 32;
+
 /// Reads one answer. An empty one is the end of the worker.
 fn receive(worker: &mut Child) -> Result<String> {
     let results = worker.stdout.as_mut().context("no pipe from the worker")?;
     let mut line = String::new();
-    BufReader::new(results.take(4096)).read_line(&mut line)?;
+    BufReader::new(results.take(LONGEST_ANSWER)).read_line(&mut line)?;
+    ensure!(
+        (line.len() as u64) < LONGEST_ANSWER,
+        "the answer is longer than LONGEST_ANSWER, {LONGEST_ANSWER} bytes"
+    );
     ensure!(line.ends_with('\n'), "the worker has ended");
     Ok(line.trim_end().to_owned())
 }

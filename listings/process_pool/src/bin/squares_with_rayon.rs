@@ -3,13 +3,17 @@
 
 use std::env;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
 fn main() -> Result<()> {
     if let Some(arg) = env::args().nth(1) {
         bail!("unknown argument {arg:?}: this program takes none");
     }
+    // Without this the first use starts the threads, and panics if it cannot.
+    let threads = ThreadPoolBuilder::new().build_global();
+    threads.context("cannot start the threads")?;
     let squares: Vec<u64> = (1..=100u64).into_par_iter().map(square).collect();
     println!("first five: {:?}", &squares[..5]);
     println!("sum of the squares: {}", squares.iter().sum::<u64>());

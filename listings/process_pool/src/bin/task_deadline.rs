@@ -1,81 +1,158 @@
 // ANCHOR: all
 //! Gives each task a limited time, and kills the worker that exceeds it.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::AsFd;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-use std::{env, process, thread};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::unbounded;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 fn main() -> Result<()> {
-    match env::args().nth(1).as_deref() {
+    match env::args_os().nth(1) {
         None => parent(),
-        Some("worker") => worker(),
+        Some(role) if role == "worker" => worker(),
         Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
     }
 }
 
 // ANCHOR: parent
 fn parent() -> Result<()> {
+    keep_statuses()?;
+    let mut out = io::stdout();
     let ample = Duration::from_secs(10);
     let brief = Duration::from_millis(100);
     let mut worker = start_worker()?;
     for (task, limit) in [("3", ample), ("endless", brief), ("4", ample)] {
-        let answer = ask(&mut worker, task, limit);
-        if let Ok(Some(result)) = answer {
-            println!("{task}: {result}");
-            continue;
-        }
-        let why = if answer.is_ok() {
-            "too late"
-        } else {
-            "no answer"
+        let why = match worker.ask(task, limit) {
+            Ok(Some(result)) => {
+                writeln!(out, "{task}: {result}")?;
+                continue;
+            }
+            Ok(None) => "too late".to_owned(),
+            Err(error) => format!("{error:#}"),
         };
-        worker.kill().context("cannot kill the worker")?;
-        println!("{task}: {why}, worker {}", worker.wait()?);
+        writeln!(out, "{task}: {why}, worker {}", worker.end()?)?;
         worker = start_worker()?;
     }
-    worker.wait()?;
     Ok(())
 }
 // ANCHOR_END: parent
 
 // ANCHOR: ask
-/// `None` if there is no answer in time. The worker must then be killed.
-fn ask(
-    worker: &mut Child,
-    task: &str,
-    limit: Duration,
-) -> Result<Option<String>> {
-    send(worker, task)?;
-    let results = worker.stdout.as_ref().context("no pipe from the worker")?;
-    let mut ends = [PollFd::new(results.as_fd(), PollFlags::POLLIN)];
-    if poll(&mut ends, PollTimeout::try_from(limit)?)? == 0 {
-        return Ok(None);
+/// In bytes, with the end of the line.
+const LONGEST_ANSWER: usize = 16 << 20;
+
+impl Worker {
+    /// `None` if there is no answer in time. The worker must then be killed,
+    /// and after an error too.
+    fn ask(&mut self, task: &str, limit: Duration) -> Result<Option<String>> {
+        let pipes = (self.0.stdin.as_mut(), self.0.stdout.as_mut());
+        let (Some(tasks), Some(results)) = pipes else {
+            bail!("no pipes to the worker");
+        };
+        // None, a time that no clock can show, is no limit.
+        let deadline = Instant::now().checked_add(limit);
+        let task = format!("{task}\n");
+        let mut rest = task.as_bytes();
+        while !rest.is_empty() {
+            if !ready(tasks.as_fd(), PollFlags::POLLOUT, deadline)? {
+                return Ok(None);
+            }
+            let written = tasks.write(rest);
+            let written = moved(written).context("cannot send the task")?;
+            rest = &rest[written.unwrap_or(0)..];
+        }
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\n") {
+            if !ready(results.as_fd(), PollFlags::POLLIN, deadline)? {
+                return Ok(None);
+            }
+            let mut piece = [0; 4096];
+            let read = results.read(&mut piece);
+            let read = moved(read).context("cannot read the answer")?;
+            ensure!(read != Some(0), "no answer");
+            answer.extend(&piece[..read.unwrap_or(0)]);
+            ensure!(
+                answer.len() <= LONGEST_ANSWER,
+                "the answer is longer than LONGEST_ANSWER, \
+                 {LONGEST_ANSWER} bytes"
+            );
+        }
+        let answer = String::from_utf8(answer).context("not a text")?;
+        ensure!(answer.lines().count() == 1, "more than one answer");
+        Ok(Some(answer.trim_end().to_owned()))
     }
-    receive(worker).map(Some)
+
+    /// Kills the worker, if it still lives, and tells how it has ended.
+    fn end(&mut self) -> Result<ExitStatus> {
+        self.0.kill().context("cannot kill the worker")?;
+        self.0.wait().context("cannot wait for the worker")
+    }
+}
+
+/// How many bytes went through the pipe; none if it has to be tried again.
+fn moved(bytes: io::Result<usize>) -> io::Result<Option<usize>> {
+    match bytes {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) => match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(None),
+            _ => Err(error),
+        },
+    }
 }
 // ANCHOR_END: ask
+
+// ANCHOR: ready
+/// Waits until the pipe is ready. False if the deadline comes first.
+fn ready(
+    pipe: BorrowedFd,
+    events: PollFlags,
+    deadline: Option<Instant>,
+) -> Result<bool> {
+    loop {
+        let left = deadline.map_or(Duration::MAX, |deadline| {
+            deadline.saturating_duration_since(Instant::now())
+        });
+        // Up to the next millisecond, and less than 25 days at a time.
+        let millis = left.as_nanos().div_ceil(1_000_000);
+        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(pipe, events)], timeout) {
+            Ok(0) if left.is_zero() => return Ok(false),
+            // A signal has interrupted it, or a part of the time is over.
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(true),
+            Err(error) => return Err(error).context("cannot wait"),
+        }
+    }
+}
+// ANCHOR_END: ready
 
 // ANCHOR: worker
 fn worker() -> Result<()> {
     let (sender, tasks) = unbounded();
     // A thread reads, so that a busy worker notices the end of its lifeline.
-    thread::spawn(move || {
+    let reader = move || {
         for line in io::stdin().lines().map_while(Result::ok) {
             let _ = sender.send(line);
         }
         process::exit(0);
-    });
+    };
+    let reader = thread::Builder::new().spawn(reader);
+    reader.context("cannot start the thread that reads tasks")?;
     for task in tasks {
         writeln!(io::stdout(), "{}", run(&task)?)?;
     }
     Ok(())
 }
+// ANCHOR_END: worker
 
 fn run(task: &str) -> Result<u64> {
     if task == "endless" {
@@ -85,29 +162,53 @@ fn run(task: &str) -> Result<u64> {
     }
     Ok(task.parse::<u64>()?.pow(2))
 }
-// ANCHOR_END: worker
 
-fn send(worker: &mut Child, task: &str) -> Result<()> {
-    let tasks = worker.stdin.as_mut().context("no pipe to the worker")?;
-    tasks.write_all(format!("{task}\n").as_bytes())?;
-    Ok(())
+// ANCHOR: start
+/// Wherever it goes out of scope, it is ended and waited for.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
 }
 
-/// Reads one answer. An empty one is the end of the worker.
-fn receive(worker: &mut Child) -> Result<String> {
-    let results = worker.stdout.as_mut().context("no pipe from the worker")?;
-    let mut line = String::new();
-    BufReader::new(results.take(4096)).read_line(&mut line)?;
-    ensure!(line.ends_with('\n'), "the worker has ended");
-    Ok(line.trim_end().to_owned())
-}
-
-fn start_worker() -> Result<Child> {
-    Command::new(env::current_exe()?)
+fn start_worker() -> Result<Worker> {
+    let program = this_program()?;
+    let child = Command::new(&program)
         .arg("worker")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .context("cannot start a worker")
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let worker = Worker(child);
+    // Only the parent's ends: the worker reads and writes as ever.
+    worker.0.stdin.as_ref().map_or(Ok(()), never_wait)?;
+    worker.0.stdout.as_ref().map_or(Ok(()), never_wait)?;
+    Ok(worker)
+}
+
+fn never_wait(pipe: impl AsFd) -> Result<()> {
+    fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+        .context("cannot set up a pipe")?;
+    Ok(())
+}
+
+/// A path to the program that runs, even if its file has been replaced.
+fn this_program() -> io::Result<PathBuf> {
+    match cfg!(target_os = "linux") {
+        true => Ok(PathBuf::from("/proc/self/exe")),
+        false => env::current_exe(),
+    }
+}
+// ANCHOR_END: start
+
+/// Whoever starts a program can have it ignore SIGCHLD. Then the kernel keeps
+/// no exit status, and every `wait` fails.
+fn keep_statuses() -> Result<()> {
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }
+        .context("cannot reset SIGCHLD")?;
+    Ok(())
 }
 // ANCHOR_END: all

@@ -74,24 +74,36 @@ fn run_all(mut queue: VecDeque<Task>, on_death: OnDeath) -> Result<Results> {
             break;
         };
         task.tries += 1;
-        if let Ok(square) = receive(&mut worker) {
-            results.push((task.number, Ok(square)));
-            continue;
-        }
+        let why = match receive(&mut worker) {
+            Ok(square) => {
+                results.push((task.number, Ok(square)));
+                continue;
+            }
+            Err(why) => why,
+        };
         worker.kill()?;
         let status = worker.wait()?;
-        worker = start_worker()?;
         match on_death {
             OnDeath::Retry { times } if task.tries <= times => {
                 in_flight.push_front(task);
             }
             _ => {
                 let tries = task.tries;
-                let error =
-                    anyhow!("the worker died: {status}, tries: {tries}");
+                let error = anyhow!("{why}: {status}, tries: {tries}");
                 results.push((task.number, Err(error)));
             }
         }
+        worker = match start_worker() {
+            Ok(worker) => worker,
+            Err(error) => {
+                // What is done stays done: the rest has an error each.
+                let rest = in_flight.into_iter().chain(queue);
+                results.extend(rest.map(|task| {
+                    (task.number, Err(anyhow!("no worker: {error:#}")))
+                }));
+                return Ok(results);
+            }
+        };
         // The old worker had not begun what is behind the task in its hand.
         in_flight.iter().for_each(|task| send(&mut worker, task));
     }
@@ -109,17 +121,26 @@ fn send(worker: &mut Child, task: &Task) {
     }
 }
 
+/// In bytes: no number of this program has more digits.
+const LONGEST_ANSWER: usize = 32;
+
 fn receive(worker: &mut Child) -> Result<usize> {
     let results = worker.stdout.as_mut().context("no pipe from the worker")?;
     let mut line = String::new();
     // No buffer: it could swallow the answers behind this one.
     while !line.ends_with('\n') {
         let mut byte = [0];
-        results.read_exact(&mut byte)?;
-        ensure!(line.len() < 32, "the worker's answer is too long");
+        results.read_exact(&mut byte).context("the worker died")?;
+        ensure!(
+            line.len() < LONGEST_ANSWER,
+            "the worker was killed: its answer is longer than \
+             LONGEST_ANSWER, {LONGEST_ANSWER} bytes"
+        );
         line.push(char::from(byte[0]));
     }
-    Ok(line.trim_end().parse()?)
+    line.trim_end()
+        .parse()
+        .context("the worker was killed: its answer is no number")
 }
 
 // ANCHOR: worker

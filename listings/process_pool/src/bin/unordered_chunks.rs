@@ -23,7 +23,7 @@ fn main() -> Result<()> {
 fn parent() -> Result<()> {
     let numbers: Vec<u64> = (1..=100).collect();
     // The rule of Python's map: four chunks for each worker.
-    let size = numbers.len().div_ceil(4 * WORKERS);
+    let size = numbers.len().div_ceil(4 * WORKERS).max(1);
     let progress = ProgressBar::new(numbers.len() as u64);
     let mut sum = 0;
     imap_unordered(numbers.chunks(size), |squares| {
@@ -47,7 +47,9 @@ fn imap_unordered<'a>(
         let (results, arrivals) = unbounded();
         for _ in 0..WORKERS {
             let (queue, results) = (queue.clone(), results.clone());
-            scope.spawn(move || supervise(queue, results));
+            thread::Builder::new()
+                .spawn_scoped(scope, || supervise(queue, results))
+                .context("cannot start the thread of a worker")?;
         }
         chunks.for_each(|chunk| _ = jobs.send(chunk));
         drop((jobs, results));
@@ -62,10 +64,16 @@ fn supervise(queue: Receiver<&[u64]>, results: Sender<Result<Vec<u64>>>) {
     let squares = || -> Result<()> {
         let mut worker = start_worker()?;
         for chunk in queue {
-            // The receiver may have gone after another worker's error.
-            let _ = results.send(ask(&mut worker, chunk));
+            match ask(&mut worker, chunk) {
+                // The receiver may have gone after another worker's error.
+                Ok(squares) => _ = results.send(Ok(squares)),
+                Err(why) => {
+                    worker.kill()?;
+                    bail!("{why:#}: {}", worker.wait()?);
+                }
+            }
         }
-        worker.wait()?;
+        worker.wait().context("cannot wait for a worker")?;
         Ok(())
     };
     if let Err(error) = squares() {
@@ -74,18 +82,29 @@ fn supervise(queue: Receiver<&[u64]>, results: Sender<Result<Vec<u64>>>) {
 }
 // ANCHOR_END: imap_unordered
 
+/// In bytes, with the end of the line.
+const LONGEST_ANSWER: u64 = 16 << 20;
+
 fn ask(worker: &mut Child, chunk: &[u64]) -> Result<Vec<u64>> {
     let tasks = worker.stdin.as_mut().context("no pipe to the worker")?;
     let numbers: Vec<String> = chunk.iter().map(u64::to_string).collect();
-    tasks.write_all((numbers.join(" ") + "\n").as_bytes())?;
+    tasks
+        .write_all((numbers.join(" ") + "\n").as_bytes())
+        .context("the worker died")?;
     let results = worker.stdout.as_mut().context("no pipe from the worker")?;
     let mut line = String::new();
-    BufReader::new(results.take(4096)).read_line(&mut line)?;
-    let squares: Vec<u64> = line
-        .split_whitespace()
-        .map(str::parse)
-        .collect::<Result<_, _>>()?;
-    ensure!(squares.len() == chunk.len(), "the worker has ended");
+    BufReader::new(results.take(LONGEST_ANSWER)).read_line(&mut line)?;
+    if !line.ends_with('\n') {
+        ensure!(
+            (line.len() as u64) < LONGEST_ANSWER,
+            "the worker was killed: its answer is longer than \
+             LONGEST_ANSWER, {LONGEST_ANSWER} bytes"
+        );
+        bail!("the worker died");
+    }
+    let squares = line.split_whitespace().map(str::parse);
+    let squares: Vec<u64> = squares.collect::<Result<_, _>>()?;
+    ensure!(squares.len() == chunk.len(), "not one result for each task");
     Ok(squares)
 }
 

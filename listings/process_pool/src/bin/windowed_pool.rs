@@ -5,17 +5,19 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::{env, process, thread};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 fn main() -> Result<()> {
-    match env::args().nth(1).as_deref() {
+    match env::args_os().nth(1) {
         None => parent(),
-        Some("worker") => worker(square),
-        Some("fragile") => worker(|n| match n {
+        Some(role) if role == "worker" => worker(square),
+        Some(role) if role == "fragile" => worker(|n| match n {
             13 => process::exit(0),
             n => square(n),
         }),
@@ -29,34 +31,45 @@ fn main() -> Result<()> {
 fn parent() -> Result<()> {
     let numbers: Vec<u64> = (1..=100_000).collect();
     let mut pool = start_pool(2, "worker")?;
-    // The rule of Python's map: four chunks for each worker.
-    let chunk = numbers.len().div_ceil(4 * pool.len());
-    check("in chunks", &numbers, map(&mut pool, &numbers, chunk, 1)?);
+    let chunk = chunk_size(&numbers, &pool);
+    check("in chunks", &numbers, &map(&mut pool, &numbers, chunk, 1)?)?;
     // Far more than a pipe holds.
-    check("in halves", &numbers, map(&mut pool, &numbers, 50_000, 1)?);
+    check("in halves", &numbers, &map(&mut pool, &numbers, 50_000, 1)?)?;
 
     let numbers = &numbers[..10_000];
-    check("one by one", numbers, map(&mut pool, numbers, 1, 64)?);
+    check("one by one", numbers, &map(&mut pool, numbers, 1, 64)?)?;
     pool[0].child.kill()?;
-    check("after a death", numbers, map(&mut pool, numbers, 1, 64)?);
+    check("after a death", numbers, &map(&mut pool, numbers, 1, 64)?)?;
     let mut pool = start_pool(64, "worker")?;
-    check("by 64 workers", numbers, map(&mut pool, numbers, 1, 64)?);
+    check("by 64 workers", numbers, &map(&mut pool, numbers, 1, 64)?)?;
 
     let mut pool = start_pool(2, "fragile")?;
-    if let Err(error) = map(&mut pool, &numbers[..100], 1, 64) {
-        println!("by fragile workers: {error}");
-    }
+    let outcome = map(&mut pool, &numbers[..100], 1, 64)?;
+    let done = outcome.results.iter().flatten().count();
+    let errors = outcome.errors.join("; ");
+    writeln!(
+        io::stdout(),
+        "by fragile workers: {done} of 100 done, {errors}"
+    )?;
     Ok(())
 }
 
-fn check(how: &str, numbers: &[u64], (squares, arrived): (Vec<u64>, usize)) {
-    let pairs = numbers.iter().zip(squares);
-    let right = pairs.filter(|(n, squared)| square(**n) == *squared).count();
-    let (lost, doubled) = (numbers.len() - right, arrived - right);
+/// The rule of Python's map: four chunks for each worker.
+fn chunk_size(tasks: &[u64], pool: &[Worker]) -> usize {
+    tasks.len().div_ceil(4 * pool.len().max(1)).max(1)
+}
+
+fn check(how: &str, numbers: &[u64], outcome: &Outcome) -> io::Result<()> {
+    let pairs = numbers.iter().zip(&outcome.results);
+    let right = pairs.filter(|(n, result)| **result == Some(square(**n)));
+    let right = right.count();
+    let (lost, doubled) =
+        (numbers.len() - right, outcome.arrived.saturating_sub(right));
     let all = numbers.len();
-    println!(
+    writeln!(
+        io::stdout(),
         "{how}: accounted for {right} of {all}, lost {lost}, doubled {doubled}"
-    );
+    )
 }
 // ANCHOR_END: parent
 
@@ -114,18 +127,23 @@ struct Worker {
 }
 
 fn start_pool(size: usize, role: &'static str) -> Result<Vec<Worker>> {
+    ensure!(size > 0, "a pool needs at least one worker");
+    keep_statuses()?;
     (0..size).map(|_| start_worker(role)).collect()
 }
 
 fn start_worker(role: &'static str) -> Result<Worker> {
-    let mut child = Command::new(env::current_exe()?)
+    let program = this_program()?;
+    let mut child = Command::new(&program)
         .arg(role)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .context("cannot start a worker")?;
-    let stdin = child.stdin.take().context("no pipe to the worker")?;
-    let stdout = child.stdout.take().context("no pipe from the worker")?;
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let pipes = (child.stdin.take(), child.stdout.take());
+    let (Some(stdin), Some(stdout)) = pipes else {
+        bail!("both pipes were asked for");
+    };
     Ok(Worker {
         role,
         child,
@@ -134,30 +152,70 @@ fn start_worker(role: &'static str) -> Result<Worker> {
     })
 }
 
+/// A path to the program that runs, even if its file has been replaced.
+fn this_program() -> io::Result<PathBuf> {
+    match cfg!(target_os = "linux") {
+        true => Ok(PathBuf::from("/proc/self/exe")),
+        false => env::current_exe(),
+    }
+}
+
+impl Worker {
+    /// Kills the worker, if it still lives, and tells how it has ended.
+    fn end(&mut self) -> String {
+        match self.child.kill().and_then(|()| self.child.wait()) {
+            Ok(status) => status.to_string(),
+            Err(error) => format!("cannot end it: {error}"),
+        }
+    }
+}
+
 impl Drop for Worker {
     fn drop(&mut self) {
         // Dead or idle: either way it has nothing more to say.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.end();
     }
+}
+
+/// Whoever starts a program can have it ignore SIGCHLD. Then the kernel keeps
+/// no exit status, and every `wait` fails.
+fn keep_statuses() -> Result<()> {
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }
+        .context("cannot reset SIGCHLD")?;
+    Ok(())
 }
 // ANCHOR_END: start
 
 // ANCHOR: map
+/// In bytes: the smallest pipe that Linux gives on request.
+const SMALLEST_PIPE: usize = 4096;
+
 struct Job<'a> {
     tasks: &'a [u64],
-    results: &'a mut [u64],
+    results: &'a mut [Option<u64>],
     deaths: usize,
 }
 
-/// The results, and how many of them have arrived.
+#[derive(Default)]
+struct Outcome {
+    /// In the order of the tasks.
+    results: Vec<Option<u64>>,
+    /// How many results have come, doubled ones included.
+    arrived: usize,
+    /// Why some tasks have no result, and why some worker was missing.
+    errors: Vec<String>,
+}
+
 fn map(
     pool: &mut [Worker],
     tasks: &[u64],
     chunk: usize,
     window: usize,
-) -> Result<(Vec<u64>, usize)> {
-    let mut results = vec![0; tasks.len()];
+) -> Result<Outcome> {
+    ensure!(!pool.is_empty(), "a pool needs at least one worker");
+    ensure!(chunk > 0, "a chunk needs at least one task");
+    let mut results = vec![None; tasks.len()];
     let places = results.chunks_mut(chunk);
     let jobs = tasks.chunks(chunk).zip(places).map(|(tasks, results)| Job {
         tasks,
@@ -167,30 +225,43 @@ fn map(
     let jobs = Mutex::new(jobs);
     let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
     // The window has to fit into the smallest pipe, or be a single chunk.
-    let window = window.min(4096 / (8 + 8 * chunk)).max(1);
-    let arrived = thread::scope(|scope| {
-        let start = |worker| scope.spawn(|| supervise(worker, next, window));
-        let supervisors: Vec<_> = pool.iter_mut().map(start).collect();
-        let ends = supervisors.into_iter().map(|supervisor| {
-            supervisor
-                .join()
-                .map_err(|_| anyhow!("a supervisor panicked"))?
-        });
-        ends.sum::<Result<usize>>()
-    })?;
-    Ok((results, arrived))
+    let window = window.min(SMALLEST_PIPE / (8 + 8 * chunk)).max(1);
+    let mut outcome = Outcome::default();
+    thread::scope(|scope| {
+        let mut supervisors = Vec::new();
+        for worker in pool {
+            let supervise = || supervise(worker, next, window);
+            match thread::Builder::new().spawn_scoped(scope, supervise) {
+                Ok(supervisor) => supervisors.push(supervisor),
+                Err(why) => outcome.errors.push(format!("no thread: {why}")),
+            }
+        }
+        for supervisor in supervisors {
+            let panicked = |_| (0, vec!["a supervisor panicked".to_owned()]);
+            let (arrived, errors) = supervisor.join().unwrap_or_else(panicked);
+            outcome.arrived += arrived;
+            outcome.errors.extend(errors);
+        }
+    });
+    // Nothing is left unless all supervisors have given up.
+    while let Some(job) = next() {
+        outcome.errors.push(unanswered(&job));
+    }
+    outcome.results = results;
+    Ok(outcome)
 }
 // ANCHOR_END: map
 
 // ANCHOR: supervise
 const MOST_DEATHS: usize = 3;
 
+/// How many results have arrived, and what went wrong.
 fn supervise<'a>(
     worker: &mut Worker,
     next: impl Fn() -> Option<Job<'a>>,
     window: usize,
-) -> Result<usize> {
-    let mut arrived = 0;
+) -> (usize, Vec<String>) {
+    let (mut arrived, mut errors) = (0, Vec::new());
     let mut in_flight: VecDeque<Job> = VecDeque::new();
     let mut suspects: VecDeque<Job> = VecDeque::new();
     loop {
@@ -209,32 +280,52 @@ fn supervise<'a>(
             let _ = worker.tasks.flush();
         }
         let Some(mut job) = in_flight.pop_front() else {
-            return Ok(arrived);
+            return (arrived, errors);
         };
-        if receive(&mut worker.results, job.results).is_ok() {
+        let Err(why) = receive(&mut worker.results, job.results) else {
             arrived += job.results.len();
             continue;
-        }
+        };
+        let ended = worker.end();
         job.deaths += usize::from(in_flight.is_empty());
-        let first = job.tasks[0];
-        ensure!(
-            job.deaths < MOST_DEATHS,
-            "task {first} has ended its workers"
-        );
+        match job.deaths {
+            MOST_DEATHS => errors.push(format!(
+                "task {} has cost {MOST_DEATHS} workers: {why}: {ended}",
+                job.tasks[0]
+            )),
+            _ => in_flight.push_front(job),
+        }
         // All that are unanswered become suspects, in their old order.
-        in_flight.push_front(job);
         while let Some(job) = in_flight.pop_back() {
             suspects.push_front(job);
         }
-        *worker = start_worker(worker.role)?;
+        match start_worker(worker.role) {
+            Ok(new) => *worker = new,
+            Err(why) => {
+                errors.push(format!("no new worker: {why:#}"));
+                errors.extend(suspects.iter().map(unanswered));
+                return (arrived, errors);
+            }
+        }
     }
 }
 
-fn receive(from: &mut impl Read, results: &mut [u64]) -> Result<()> {
-    let count = read_number(from)?;
-    ensure!(count == results.len() as u64, "{count} results");
+fn unanswered(job: &Job) -> String {
+    format!(
+        "task {} has no answer: no worker was left for it",
+        job.tasks[0]
+    )
+}
+
+fn receive(from: &mut impl Read, results: &mut [Option<u64>]) -> Result<()> {
+    let count = read_number(from).context("the worker died")?;
+    let expected = results.len();
+    ensure!(
+        count == expected as u64,
+        "the worker was killed: it gave {count} results for {expected}"
+    );
     for result in results {
-        *result = read_number(from)?;
+        *result = Some(read_number(from).context("the worker died")?);
     }
     Ok(())
 }
