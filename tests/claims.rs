@@ -6,7 +6,7 @@
 //! `SNAPSHOTS=overwrite cargo test --test claims` writes the page that lists
 //! all claims anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use harness::claims::{self, Claim};
+use harness::edits;
 use harness::expand::{self, Page};
 use harness::includes;
 use harness::needs;
@@ -72,6 +73,14 @@ fn main() -> Result<()> {
             None => Ok(()),
         }
     }));
+    let unbroken = unbroken(root, &pages)?;
+    trials.push(Trial::test(
+        "each proof has been broken",
+        move || match unbroken.as_slice() {
+            [] => Ok(()),
+            unbroken => Err(Failed::from(unbroken.join("\n"))),
+        },
+    ));
     trials.push(Trial::test(
         "the page of all claims is up to date",
         move || indexed(&pages).map_err(Failed::from),
@@ -105,6 +114,29 @@ fn indexed(pages: &[Page]) -> Result<()> {
         claims::INDEX
     );
     Ok(())
+}
+
+/// The claims whose proof nobody has seen fail: a check that cannot fail is
+/// none. `tests/breaks.rs` runs the breaks.
+fn unbroken(root: &Path, pages: &[Page]) -> Result<Vec<String>> {
+    let broken: BTreeSet<PathBuf> = edits::all(root)?
+        .into_iter()
+        .filter(|edit| edit.kind == edits::Kind::Break)
+        .map(|edit| edit.source)
+        .collect();
+    let claims = pages.iter().flat_map(claims::of);
+    let unbroken = claims.filter_map(|claim| {
+        let proof = claim.proof.ok()?;
+        let (page, line) = (claim.page.display(), claim.line);
+        let what = format!(
+            "{page}:{line}: {} has no break: take its mechanism away in \
+             listings/SECTION/breaks/{}.NAME.toml",
+            proof.file.display(),
+            proof.program
+        );
+        (!broken.contains(&proof.file)).then_some(what)
+    });
+    Ok(unbroken.collect())
 }
 
 fn enough(page: &Path, claims: usize, mentions: usize) -> Result<(), Failed> {
