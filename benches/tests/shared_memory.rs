@@ -33,6 +33,7 @@ mod ring {
     // Few, so that it is often full and often empty.
     const SLOTS: usize = 4;
     const PER_PRODUCER: u64 = super::times(50) as u64;
+    const SPINS: u32 = 20;
 
     macro_rules! listing {
         ($anchor:literal) => {

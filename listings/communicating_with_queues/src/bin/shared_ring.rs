@@ -35,6 +35,7 @@ mod linux {
     // With one slot, `p + 1` would mean both full and free.
     const _: () = assert!(SLOTS > 1);
     const PER_PRODUCER: u64 = 5_000;
+    const SPINS: u32 = 20;
 
     // ANCHOR: layout
     /// What all the processes share. Every field is an atomic: when a process
@@ -94,7 +95,7 @@ mod linux {
         fn wait<T>(&self, attempt: impl Fn() -> Option<T>) -> Result<T> {
             // Mostly the others need no more than a turn on the processor, and
             // giving way to them is cheaper than sleeping and being woken.
-            for _ in 0..20 {
+            for _ in 0..SPINS {
                 if let Some(value) = attempt() {
                     return Ok(value);
                 }
