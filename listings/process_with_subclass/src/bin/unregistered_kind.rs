@@ -43,7 +43,10 @@ fn parent() -> Result<()> {
     assert_eq!(known, (Some(0), String::new()));
     assert_eq!(forgotten.0, Some(1));
     assert!(forgotten.1.contains("unknown role \"forgotten\""));
-    println!("known ends with 0, forgotten with 1");
+    println!(
+        "known ends with {:?}, forgotten with {:?}",
+        known.0, forgotten.0
+    );
     Ok(())
 }
 // ANCHOR_END: proof
