@@ -53,7 +53,10 @@ fn parent() -> Result<()> {
     adopt_orphans()?;
     flag::register(SIGCHLD, Arc::default())?;
     // ANCHOR: proof
-    let end = Worker::start("near")?.stop(GRACE)?;
+    let mut worker = Worker::start("near")?;
+    // Held here, the lifeline is not closed by `wait`, and ends no helper.
+    let lifeline = worker.child.stdin.take();
+    let end = worker.stop(GRACE)?;
     assert!(end.status.success());
     assert_eq!(end.output, b"bye\n");
     assert!(end.cut.is_none(), "the output is still open");
@@ -62,9 +65,9 @@ fn parent() -> Result<()> {
     };
     assert_eq!(signal, signal::SIGKILL);
     println!("worker: {}, helper in its group: {signal}", end.status);
+    drop(lifeline);
 
     let mut worker = Worker::start("far")?;
-    // Here its lifeline is not closed by `wait`, and so the helper's is not.
     let lifeline = worker.child.stdin.take();
     let end = worker.stop(GRACE)?;
     assert!(end.status.success());
