@@ -154,7 +154,9 @@ mod linux {
             Err(e) if e.kind() == ErrorKind::PermissionDenied => {
                 Ok(Err(Errno::EPERM))
             }
-            written => Ok(Ok(written.context("cannot map the user")?)),
+            written => {
+                Ok(Ok(written.context("cannot write /proc/self/uid_map")?))
+            }
         }
     }
 

@@ -135,7 +135,7 @@ fn enter_namespace() -> Result<nix::Result<()>> {
         Err(e) if e.kind() == ErrorKind::PermissionDenied => {
             Ok(Err(Errno::EPERM))
         }
-        written => Ok(Ok(written.context("cannot map the user")?)),
+        written => Ok(Ok(written.context("cannot write /proc/self/uid_map")?)),
     }
 }
 
