@@ -95,11 +95,12 @@ fn parent() -> Result<()> {
 
     // Whatever has failed, a child that has been started is waited for.
     let median: Result<u32> = odd.and_then(Started::join);
-    let empty = empty.and_then(Started::join);
-    let victim = victim.and_then(Started::join);
+    let empty = empty.map(Started::join);
+    let victim = victim.map(Started::join);
     let mut out = io::stdout();
     writeln!(out, "median: {}", median?)?;
-    for error in [empty.err(), victim.err()].into_iter().flatten() {
+    // Those two fail. That they could not start would be another matter.
+    for error in [empty?.err(), victim?.err()].into_iter().flatten() {
         writeln!(out, "error: {error:#}")?;
     }
     Ok(())
