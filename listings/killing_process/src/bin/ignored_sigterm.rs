@@ -19,7 +19,7 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: proof
+// ANCHOR: worker
 fn worker() -> Result<()> {
     // SAFETY: SIG_IGN installs no handler, so no code of ours runs on a signal.
     let term = unsafe { signal(Signal::SIGTERM, SigHandler::SigIgn) };
@@ -32,7 +32,9 @@ fn worker() -> Result<()> {
         .context("cannot copy standard input")?;
     Ok(())
 }
+// ANCHOR_END: worker
 
+// ANCHOR: proof
 fn parent() -> Result<()> {
     let (mut worker, mut input, mut output) = start_worker()?;
     assert_eq!(output.next().transpose()?.as_deref(), Some("ready"));
