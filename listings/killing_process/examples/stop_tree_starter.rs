@@ -1,11 +1,20 @@
 // ANCHOR: all
 //! Exercise: stop a worker with everything that it has started.
 
-use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, thread};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use signal_hook::consts::SIGTERM;
+use signal_hook::flag;
+
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -36,6 +45,7 @@ fn stop_tree(worker: &mut Child) -> Result<()> {
 // ANCHOR_END: piece
 
 fn check() -> Result<()> {
+    limit_time()?;
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
     let mut worker = start_tree()?;
@@ -46,7 +56,12 @@ fn check() -> Result<()> {
     output.read_line(&mut line)?;
     ensure!(line == "ready\n", "the helper said {line:?}, not \"ready\"");
 
-    stop_tree(&mut worker)?;
+    stop_tree(&mut worker).context("not solved yet")?;
+    let worker = Pid::from_raw(worker.id().try_into()?);
+    ensure!(
+        kill(worker, None) == Err(Errno::ESRCH),
+        "not solved yet: the worker has not been waited for"
+    );
     // Fails when no reader is left, and that is as it should be.
     let _ = writeln!(input, "still there?");
     drop(input);
@@ -61,11 +76,23 @@ fn check() -> Result<()> {
     Ok(())
 }
 
+/// Says so if an answer hangs, and ends.
+fn limit_time() -> Result<()> {
+    let limit = || {
+        thread::sleep(LIMIT);
+        let hangs = "Error: not solved yet: it hangs, for 10 seconds now";
+        let _ = writeln!(io::stderr(), "{hangs}");
+        process::exit(1);
+    };
+    thread::Builder::new().spawn(limit)?;
+    Ok(())
+}
+
 /// The helper is ours to wait for, unless the worker was still there to do it.
 fn reap_orphan() -> Result<()> {
     #[cfg(target_os = "linux")]
     match nix::sys::wait::wait() {
-        Ok(_) | Err(nix::errno::Errno::ECHILD) => {}
+        Ok(_) | Err(Errno::ECHILD) => {}
         Err(error) => return Err(error).context("cannot wait for the helper"),
     }
     Ok(())
@@ -81,6 +108,8 @@ fn worker() -> Result<()> {
 }
 
 fn helper() -> Result<()> {
+    // It takes no notice of SIGTERM.
+    flag::register(SIGTERM, Arc::default())?;
     println!("ready");
     io::copy(&mut io::stdin(), &mut io::stdout())
         .context("cannot copy standard input")?;

@@ -16,20 +16,31 @@ trait Process: Serialize + DeserializeOwned {
 
     // ANCHOR: start
     fn start(&self) -> Result<Child> {
+        let fields = serde_json::to_vec(self)?;
         let mut child = Command::new(env::current_exe()?)
             .arg(Self::NAME)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", Self::NAME))?;
-        let mut input = child.stdin.take().context("the child has no input")?;
-        let fields = serde_json::to_vec(self)?;
-        input.write_all(&fields).context("cannot send the fields")?;
+        if let Err(error) = send(&mut child, &fields) {
+            // The child has ended too early, and its status may say why.
+            let status = child.wait().context("cannot wait for the child")?;
+            let what = format!("{} has failed: {status}", Self::NAME);
+            return Err(error.context(what));
+        }
         Ok(child)
     }
     // ANCHOR_END: start
 }
 // ANCHOR_END: trait
+
+// ANCHOR: send
+fn send(child: &mut Child, fields: &[u8]) -> Result<()> {
+    let mut input = child.stdin.take().context("the child has no input")?;
+    input.write_all(fields).context("cannot send the fields")
+}
+// ANCHOR_END: send
 
 // ANCHOR: kinds
 #[derive(Serialize, Deserialize)]
@@ -61,10 +72,10 @@ impl Process for Sum {
 
 // ANCHOR: main
 fn main() -> Result<()> {
-    match env::args().nth(1).as_deref() {
+    match env::args_os().nth(1) {
         None => parent(),
-        Some(CountWords::NAME) => child::<CountWords>(),
-        Some(Sum::NAME) => child::<Sum>(),
+        Some(role) if role == CountWords::NAME => child::<CountWords>(),
+        Some(role) if role == Sum::NAME => child::<Sum>(),
         Some(role) => {
             bail!("unknown role {role:?}: expected \"count_words\" or \"sum\"")
         }
@@ -75,11 +86,14 @@ fn main() -> Result<()> {
 // ANCHOR: parent
 fn parent() -> Result<()> {
     let text = "one process asks and another one answers".into();
-    let words = CountWords { text }.start()?;
+    let words = CountWords { text }.start();
     let numbers = vec![5, 8, 13];
-    let sum = Sum { numbers }.start()?;
-    println!("count_words: {}", join(words)?);
-    println!("sum: {}", join(sum)?);
+    let sum = Sum { numbers }.start();
+    // Whatever has failed, a child that has been started is waited for.
+    let (words, sum) = (words.and_then(join), sum.and_then(join));
+    let mut out = io::stdout();
+    writeln!(out, "count_words: {}", words?)?;
+    writeln!(out, "sum: {}", sum?)?;
     Ok(())
 }
 // ANCHOR_END: parent
@@ -96,7 +110,9 @@ fn child<P: Process>() -> Result<()> {
 
 // ANCHOR: join
 fn join(child: Child) -> Result<String> {
-    let output = child.wait_with_output()?;
+    let output = child
+        .wait_with_output()
+        .context("cannot wait for the child")?;
     let status = output.status;
     ensure!(status.success(), "the child failed: {status}");
     String::from_utf8(output.stdout).context("the result is not text")

@@ -34,11 +34,11 @@ fn parent() -> Result<()> {
         .context("cannot start the worker")?;
     let output = worker.stdout.take().context("no pipe from the worker")?;
     assert_eq!(io::read_to_string(output)?, "");
-    println!("end of file");
     write!(worker.stdin.as_mut().context("no pipe to it")?, "7")?;
     let status = worker.wait()?;
-    println!("then the worker ends: {status}");
     assert_eq!(status.code(), Some(7));
+    println!("end of file");
+    println!("then the worker ends: {status}");
     Ok(())
 }
 // ANCHOR_END: proof

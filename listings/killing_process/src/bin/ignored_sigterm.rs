@@ -1,5 +1,5 @@
 // ANCHOR: all
-//! Proves that a sent SIGTERM may be ignored, and that SIGKILL may not.
+//! Proves that a sent SIGTERM may be ignored, and that SIGKILL cannot be.
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Lines, Write};
@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 
@@ -18,16 +19,22 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: proof
+// ANCHOR: worker
 fn worker() -> Result<()> {
     // SAFETY: SIG_IGN installs no handler, so no code of ours runs on a signal.
-    unsafe { signal(Signal::SIGTERM, SigHandler::SigIgn) }?;
+    let term = unsafe { signal(Signal::SIGTERM, SigHandler::SigIgn) };
+    // SAFETY: as above.
+    let kill = unsafe { signal(Signal::SIGKILL, SigHandler::SigIgn) };
+    assert!(term.is_ok());
+    assert_eq!(kill.err(), Some(Errno::EINVAL));
     println!("ready");
     io::copy(&mut io::stdin(), &mut io::stdout())
         .context("cannot copy standard input")?;
     Ok(())
 }
+// ANCHOR_END: worker
 
+// ANCHOR: proof
 fn parent() -> Result<()> {
     let (mut worker, mut input, mut output) = start_worker()?;
     assert_eq!(output.next().transpose()?.as_deref(), Some("ready"));
@@ -36,11 +43,12 @@ fn parent() -> Result<()> {
     assert_eq!(kill(pid, Signal::SIGTERM), Ok(()));
     writeln!(input, "still there?")?;
     assert_eq!(output.next().transpose()?.as_deref(), Some("still there?"));
-    println!("after SIGTERM: {:?}", worker.try_wait()?);
+    let alive = worker.try_wait()?;
     worker.kill()?;
     let status = worker.wait()?;
+    println!("after SIGTERM: {alive:?}");
     println!("after Child::kill: {status}");
-    assert_eq!(status.signal(), Some(9));
+    assert_eq!((alive, status.signal()), (None, Some(9)));
     Ok(())
 }
 // ANCHOR_END: proof

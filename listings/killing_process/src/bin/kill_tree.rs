@@ -3,7 +3,7 @@
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -44,15 +44,18 @@ fn parent() -> Result<()> {
     assert_eq!(lines.next().transpose()?.as_deref(), Some("helper: ready"));
 
     worker.kill()?;
-    println!("worker: {}", worker.wait()?);
+    let status = worker.wait()?;
     writeln!(input, "hello")?;
     assert_eq!(lines.next().transpose()?.as_deref(), Some("helper: hello"));
-    println!("helper: answers");
 
     killpg(group, Signal::SIGKILL).context("cannot kill the group")?;
     assert!(lines.next().is_none());
+    reap_orphan()?;
+    assert_eq!(status.signal(), Some(9));
+    println!("worker: {status}");
+    println!("helper: answers");
     println!("helper: gone");
-    reap_orphan()
+    Ok(())
 }
 // ANCHOR_END: proof
 
@@ -81,9 +84,12 @@ fn adopt_orphans() -> Result<()> {
     nix::sys::prctl::set_child_subreaper(true).context("cannot adopt orphans")
 }
 
+/// Only SIGKILL ends the helper while somebody holds its standard input.
 #[cfg(target_os = "linux")]
 fn reap_orphan() -> Result<()> {
-    nix::sys::wait::wait().context("cannot wait for the helper")?;
+    use nix::sys::wait::{WaitStatus, wait};
+    let end = wait().context("cannot wait for the helper")?;
+    assert!(matches!(end, WaitStatus::Signaled(_, Signal::SIGKILL, _)));
     Ok(())
 }
 

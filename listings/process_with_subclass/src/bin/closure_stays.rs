@@ -45,9 +45,11 @@ fn parent() -> Result<()> {
         .output()
         .context("cannot run the child")?;
 
-    assert_eq!(call("double", 21), Some(42));
-    assert_eq!(String::from_utf8(child.stdout)?, "None\n");
-    println!("in the parent: Some(42), in the child: None");
+    let here = call("double", 21);
+    let there = String::from_utf8(child.stdout)?;
+    assert_eq!(here, Some(42));
+    assert_eq!(there, "None\n");
+    println!("in the parent: {here:?}, in the child: {}", there.trim());
     Ok(())
 }
 // ANCHOR_END: proof

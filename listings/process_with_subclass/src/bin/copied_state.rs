@@ -3,9 +3,9 @@
 
 use std::env;
 use std::io::{self, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -20,7 +20,9 @@ impl Counter {
         self.seen
     }
 
-    fn start(&self) -> Result<Child> {
+    /// Sends the fields to a child, and returns what comes back.
+    fn call(&self) -> Result<Output> {
+        let fields = serde_json::to_vec(self)?;
         let mut child = Command::new(env::current_exe()?)
             .arg("counter")
             .stdin(Stdio::piped())
@@ -28,8 +30,13 @@ impl Counter {
             .spawn()
             .context("cannot start the counter")?;
         let mut input = child.stdin.take().context("no standard input")?;
-        input.write_all(&serde_json::to_vec(self)?)?;
-        Ok(child)
+        let sent = input.write_all(&fields);
+        drop(input);
+        let output = child.wait_with_output().context("cannot wait")?;
+        let status = output.status;
+        ensure!(status.success(), "the counter has failed: {status}");
+        sent.context("cannot send the fields")?;
+        Ok(output)
     }
 }
 
@@ -47,7 +54,7 @@ fn parent() -> Result<()> {
         items: vec![1, 1, 2, 3, 5, 8, 13, 21],
         seen: 0,
     };
-    let output = counter.start()?.wait_with_output()?;
+    let output = counter.call()?;
     let returned: usize = serde_json::from_slice(&output.stdout)?;
 
     assert_eq!(returned, 8);

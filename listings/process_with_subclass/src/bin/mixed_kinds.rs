@@ -54,30 +54,43 @@ fn parent() -> Result<()> {
             text: "that is the question".into(),
         },
     ];
-    // Collecting starts them all before the first is joined.
-    let started: Vec<Child> = list.iter().map(start).collect::<Result<_>>()?;
-    for child in started {
-        println!("{:?}", join(child)?);
+    // Collecting starts them all before the first is joined, and joins them
+    // all before the first error counts.
+    let started: Vec<Result<Child>> = list.iter().map(start).collect();
+    let joined: Vec<Result<Answer>> =
+        started.into_iter().map(|it| it.and_then(join)).collect();
+    for answer in joined {
+        println!("{:?}", answer?);
     }
     Ok(())
 }
 // ANCHOR_END: parent
 
 fn start(work: &Work) -> Result<Child> {
+    let work = serde_json::to_vec(work)?;
     let mut child = Command::new(env::current_exe()?)
         .arg("worker")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start a worker")?;
-    let mut input = child.stdin.take().context("the worker has no input")?;
-    let work = serde_json::to_vec(work)?;
-    input.write_all(&work).context("cannot send the work")?;
+    if let Err(error) = send(&mut child, &work) {
+        // The worker has ended too early, and its status may say why.
+        let status = child.wait().context("cannot wait for a worker")?;
+        return Err(error.context(format!("a worker has failed: {status}")));
+    }
     Ok(child)
 }
 
+fn send(child: &mut Child, work: &[u8]) -> Result<()> {
+    let mut input = child.stdin.take().context("the worker has no input")?;
+    input.write_all(work).context("cannot send the work")
+}
+
 fn join(child: Child) -> Result<Answer> {
-    let output = child.wait_with_output()?;
+    let output = child
+        .wait_with_output()
+        .context("cannot wait for a worker")?;
     let status = output.status;
     ensure!(status.success(), "the worker failed: {status}");
     serde_json::from_slice(&output.stdout).context("cannot read the answer")

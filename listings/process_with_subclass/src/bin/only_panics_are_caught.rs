@@ -66,10 +66,10 @@ fn send(order: &str) -> Result<Output> {
         .spawn()
         .context("cannot start the child")?;
     let mut input = child.stdin.take().context("the child has no input")?;
-    input
-        .write_all(order.as_bytes())
-        .context("cannot send the order")?;
+    let sent = input.write_all(order.as_bytes());
     drop(input);
-    child.wait_with_output().context("cannot read the answer")
+    let output = child.wait_with_output().context("cannot wait for it")?;
+    sent.context("cannot send the order")?;
+    Ok(output)
 }
 // ANCHOR_END: all

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
-use std::{env, iter};
+use std::time::{Duration, Instant};
+use std::{env, iter, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -27,11 +27,12 @@ fn parent() -> Result<()> {
     let mut messages = BufReader::new(messages);
     let capacity = read_number(&mut messages)?;
 
-    // Only the child holds the other end, so poll would report its end.
-    let fd = messages.get_ref().as_fd();
-    let mut ends = [PollFd::new(fd, PollFlags::empty())];
-    assert_eq!(poll(&mut ends, PollTimeout::from(100u8))?, 0);
-
+    // It has said how many, and has nothing left to do but to write one more.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_asleep(&child)? {
+        assert!(Instant::now() < deadline, "the child does not write");
+        thread::yield_now();
+    }
     let mut bytes = Vec::new();
     result.read_to_end(&mut bytes)?;
     assert_eq!(bytes.len(), capacity + 1);
@@ -42,6 +43,33 @@ fn parent() -> Result<()> {
     Ok(())
 }
 // ANCHOR_END: proof
+
+// ANCHOR: asleep
+/// Whether the process sleeps in a system call, as the kernel says.
+fn is_asleep(child: &Child) -> Result<bool> {
+    let state = state(child.id())?;
+    assert!(!state.starts_with('Z'), "the child has ended unread");
+    Ok(state.starts_with('S'))
+}
+
+#[cfg(target_os = "linux")]
+fn state(pid: u32) -> Result<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .context("cannot read the child's state")?;
+    // The state follows the name, which stands in parentheses.
+    let (_, rest) = stat.rsplit_once(") ").context("no state in it")?;
+    Ok(rest.to_owned())
+}
+// ANCHOR_END: asleep
+
+#[cfg(not(target_os = "linux"))]
+fn state(pid: u32) -> Result<String> {
+    let output = Command::new("ps")
+        .args(["-o", "state=", "-p", &pid.to_string()])
+        .output()
+        .context("cannot run ps")?;
+    Ok(String::from_utf8(output.stdout)?)
+}
 
 fn read_number(messages: &mut impl BufRead) -> Result<usize> {
     let mut line = String::new();
@@ -60,7 +88,11 @@ fn start() -> Result<Child> {
         .spawn()
         .context("cannot start the child")?;
     let mut input = child.stdin.take().context("the child has no input")?;
-    input.write_all(b"go\n").context("cannot send \"go\"")?;
+    if let Err(error) = input.write_all(b"go\n") {
+        let status = child.wait().context("cannot wait for the child")?;
+        let what = format!("the child has failed: {status}");
+        return Err(anyhow::Error::new(error).context(what));
+    }
     Ok(child)
 }
 

@@ -18,21 +18,30 @@ trait Process: Serialize + DeserializeOwned {
 
     fn run(&mut self) -> Self::Output;
 
+    // ANCHOR: start
     fn start(&self) -> Result<Started<Self>> {
+        let fields = serde_json::to_vec(self)?;
         let mut child = Command::new(env::current_exe()?)
             .arg(Self::NAME)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", Self::NAME))?;
-        let mut input = child.stdin.take().context("the child has no input")?;
-        let fields = serde_json::to_vec(self)?;
-        input.write_all(&fields).context("cannot send the fields")?;
-        Ok(Started {
-            child,
-            kind: PhantomData,
-        })
+        if let Err(error) = send(&mut child, &fields) {
+            // The child has ended too early, and its status may say why.
+            let status = child.wait().context("cannot wait for the child")?;
+            let what = format!("{} has failed: {status}", Self::NAME);
+            return Err(error.context(what));
+        }
+        let kind = PhantomData;
+        Ok(Started { child, kind })
     }
+    // ANCHOR_END: start
+}
+
+fn send(child: &mut Child, fields: &[u8]) -> Result<()> {
+    let mut input = child.stdin.take().context("the child has no input")?;
+    input.write_all(fields).context("cannot send the fields")
 }
 
 // ANCHOR: kind
@@ -67,10 +76,10 @@ impl Process for Victim {
 }
 
 fn main() -> Result<()> {
-    match env::args().nth(1).as_deref() {
+    match env::args_os().nth(1) {
         None => parent(),
-        Some(Median::NAME) => child::<Median>(),
-        Some(Victim::NAME) => child::<Victim>(),
+        Some(role) if role == Median::NAME => child::<Median>(),
+        Some(role) if role == Victim::NAME => child::<Victim>(),
         Some(role) => {
             bail!("unknown role {role:?}: expected \"median\" or \"victim\"")
         }
@@ -79,20 +88,20 @@ fn main() -> Result<()> {
 
 // ANCHOR: parent
 fn parent() -> Result<()> {
-    let odd = Median {
-        values: vec![21, 3, 8],
-    }
-    .start()?;
-    let empty = Median { values: vec![] }.start()?;
-    let victim = Victim.start()?;
+    let values = vec![21, 3, 8];
+    let odd = Median { values }.start();
+    let empty = Median { values: vec![] }.start();
+    let victim = Victim.start();
 
-    let median: u32 = odd.join()?;
-    println!("median: {median}");
-    if let Err(error) = empty.join() {
-        println!("error: {error}");
-    }
-    if let Err(error) = victim.join() {
-        println!("error: {error}");
+    // Whatever has failed, a child that has been started is waited for.
+    let median: Result<u32> = odd.and_then(Started::join);
+    let empty = empty.map(Started::join);
+    let victim = victim.map(Started::join);
+    let mut out = io::stdout();
+    writeln!(out, "median: {}", median?)?;
+    // Those two fail. That they could not start would be another matter.
+    for error in [empty?.err(), victim?.err()].into_iter().flatten() {
+        writeln!(out, "error: {error:#}")?;
     }
     Ok(())
 }
@@ -129,7 +138,9 @@ struct Started<P> {
 
 impl<P: Process> Started<P> {
     fn join(self) -> Result<P::Output> {
-        let output = self.child.wait_with_output()?;
+        let output = self.child.wait_with_output();
+        let output =
+            output.with_context(|| format!("cannot wait for {}", P::NAME))?;
         let status = output.status;
         ensure!(status.success(), "{} died: {status}", P::NAME);
         let reply: Result<P::Output, String> =

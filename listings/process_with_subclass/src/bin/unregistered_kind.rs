@@ -43,7 +43,7 @@ fn parent() -> Result<()> {
     assert_eq!(known, (Some(0), String::new()));
     assert_eq!(forgotten.0, Some(1));
     assert!(forgotten.1.contains("unknown role \"forgotten\""));
-    println!("known ends with 0, forgotten with 1");
+    println!("known: {:?}, forgotten: {:?}", known.0, forgotten.0);
     Ok(())
 }
 // ANCHOR_END: proof
