@@ -62,13 +62,13 @@ fn source(section: &str, program: &str) -> PathBuf {
 /// comments do not count.
 fn item(source: &str, begin: &str) -> Option<(usize, String)> {
     let lines: Vec<&str> = source.lines().collect();
-    let is_begin = |line: &&str| {
+    let is_begin = |line: &&str| -> bool {
         let rest = line.trim_start().trim_start_matches("pub ");
         rest.strip_prefix(begin).is_some_and(|rest| {
             !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
         })
     };
-    let first = lines.iter().position(|line| is_begin(&line))?;
+    let first = lines.iter().position(is_begin)?;
     let indent = lines[first].len() - lines[first].trim_start().len();
     let closing = format!("{}}}", " ".repeat(indent));
     let one_line = lines[first].ends_with([';', '}']);
