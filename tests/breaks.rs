@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use harness::edits::{self, Built, Edit, Kind};
@@ -18,6 +19,9 @@ use harness::verified::Verified;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
+
+/// How many of those that took longest are named at the end.
+const SLOWEST: usize = 10;
 
 fn main() -> Result<()> {
     let arguments = Arguments::from_args();
@@ -47,7 +51,21 @@ fn main() -> Result<()> {
             })
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    print_slowest();
+    conclusion.exit();
+}
+
+/// How long each changed program has run.
+static TOOK: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
+
+/// A hang that is expected costs its whole deadline, each time.
+fn print_slowest() {
+    let mut took = TOOK.lock().unwrap_or_else(PoisonError::into_inner);
+    took.sort();
+    for (time, edit) in took.iter().rev().take(SLOWEST) {
+        println!("{:>6.1} s  {edit}", time.as_secs_f64());
+    }
 }
 
 fn title(edit: &Edit) -> String {

@@ -25,7 +25,7 @@ fn parent() -> Result<()> {
     let (squares_reader, squares) = os_pipe::pipe()?;
     let (mut result, result_writer) = os_pipe::pipe()?;
 
-    // A stage that has no neighbour ends, so all can be waited for.
+    // A stage that has no neighbor ends, so all can be waited for.
     let stages = [
         ("count", start("count", Stdio::null(), numbers)),
         ("square", start("square", numbers_reader, squares)),
