@@ -1,7 +1,4 @@
 //! The book's pages, as written and with every include resolved.
-//!
-//! This file is a module of the library and of the build script, so it uses
-//! nothing else of the library.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! The harness of *Multiprocessing in Rust*: builds and serves the book, and
 //! runs its programs so that the tests can hold the pages against them.
 
+pub mod batch;
 pub mod browser;
 pub mod claims;
 pub mod descendants;

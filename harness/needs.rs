@@ -136,3 +136,8 @@ mod tests {
         Ok(())
     }
 }
+
+/// How many programs this machine runs at once.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get())
+}

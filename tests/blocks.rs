@@ -1,131 +1,294 @@
 //! Every Rust block of the book compiles and runs, exactly as a page shows
-//! it.
+//! it, hidden lines included.
 //!
-//! The tests themselves are generated: see `build.rs`. skeptic compiles and
-//! runs a block with no time limit and takes no notice of processes that it
-//! leaves behind. So each test starts this executable a second time, under
-//! the supervisor and for that one block only.
+//! skeptic finds the blocks in the pages, once every include is resolved and
+//! the whole program stands around each piece, and writes a test for each.
+//! What such a test would compile and run is compiled here in one go, under
+//! the edition that skeptic takes, and run under supervision: skeptic itself
+//! has no time limit and takes no notice of processes that a block leaves
+//! behind.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use harness::batch::{self, Built, Collection, Source};
+use harness::expand::{self, Page};
 use harness::needs;
 use harness::supervise::Supervised;
 use harness::verified::Verified;
-
-include!(concat!(env!("OUT_DIR"), "/blocks.rs"));
+use libtest_mimic::{Arguments, Failed, Trial};
+use regex::Regex;
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
+const DEADLINE: Duration = Duration::from_secs(30);
 
-/// For the compiler and the program together.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// skeptic compiles a block as this, whatever Cargo.toml says.
+const COLLECTION: Collection = Collection {
+    name: "blocks",
+    edition: Some("2021"),
+};
 
-/// Set for the second, supervised start.
-const SUPERVISED: &str = "MULTIPROCESSING_IN_RUST_BLOCK";
+/// Set for the start of this executable that calls skeptic, which speaks to
+/// Cargo on standard output and is told everything by the environment.
+const GENERATE: &str = "MULTIPROCESSING_IN_RUST_GENERATE";
 
-/// A Rust block's place in the book.
-#[derive(Clone, Copy)]
+/// A Rust block of the book.
+#[derive(Clone)]
 struct Block {
     /// The name of its test.
-    name: &'static str,
-    page: &'static str,
+    name: String,
+    page: PathBuf,
     line: usize,
+    /// Whose program it shows.
+    section: String,
     /// Whether it is marked `should_panic`: the starter of an exercise.
     must_fail: bool,
+    code: String,
 }
 
-type Verdict = Arc<OnceLock<Result<(), String>>>;
-
-/// Several blocks of a page show pieces of one program, which is the same
-/// program once its hidden lines are counted: it is verified once a run.
-static VERDICTS: Mutex<Option<HashMap<(String, bool), Verdict>>> =
-    Mutex::new(None);
-
-fn guarded(block: &Block, root: &str, out: &str, target: &str, code: &str) {
-    if env::var_os(SUPERVISED).is_some() {
-        return compile_and_run(block, root, out, target, code);
+fn main() -> Result<()> {
+    if env::var_os(GENERATE).is_some() {
+        let pages: Vec<PathBuf> =
+            env::args_os().skip(1).map(PathBuf::from).collect();
+        skeptic::generate_doc_tests(&pages);
+        return Ok(());
     }
-    if needs::is_left_out(block.name, code) {
-        return;
-    }
-    let verdict = {
-        let mut verdicts =
-            VERDICTS.lock().unwrap_or_else(PoisonError::into_inner);
-        let verdicts = verdicts.get_or_insert_default();
-        let key = (code.to_owned(), block.must_fail);
-        Arc::clone(verdicts.entry(key).or_default())
-    };
-    let verdict = verdict.get_or_init(|| {
-        verify(block, code).unwrap_or_else(|error| Err(format!("{error:#}")))
-    });
-    if let Err(why) = verdict {
-        panic!(
-            "{}:{}: {why}\nrepeat with: cargo test --test blocks -- --exact {}",
-            block.page, block.line, block.name
-        );
-    }
-}
-
-/// Runs the block, unless the same text has been verified before with the
-/// same versions of all crates.
-fn verify(block: &Block, code: &str) -> Result<Result<(), String>> {
-    let verified = Verified::beside(Path::new(SUPERVISOR))?;
+    let arguments = Arguments::from_args();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let versions = fs::read(root.join("Cargo.lock"))?;
-    let name = if block.must_fail {
-        "failing block"
-    } else {
-        "block"
+    let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
+    let blocks = blocks(root)?;
+    // Several blocks show pieces of one program, which is the same program
+    // once its hidden lines are counted.
+    let mut programs: BTreeMap<(String, bool), String> = BTreeMap::new();
+    for block in &blocks {
+        programs
+            .entry((block.code.clone(), block.must_fail))
+            .or_insert_with(|| format!("block_{}", block.name));
+    }
+    let depends = Arc::new(depends(root)?);
+    let mut open = BTreeMap::new();
+    for block in &blocks {
+        let source = source(block, &programs);
+        if is_asked(&arguments, &block.name)
+            && !is_verified(&verified, &depends, block)
+        {
+            open.insert(source.name.clone(), source);
+        }
+    }
+    let built = match arguments.list {
+        true => Built::new(),
+        false => {
+            let open: Vec<Source> = open.into_values().collect();
+            batch::build(root, SUPERVISOR.as_ref(), COLLECTION, &open)?
+        }
     };
-    Ok(verified.once(name, &[code.as_bytes(), &versions], || {
-        supervise(block).unwrap_or_else(|error| Err(format!("{error:#}")))
-    }))
+    let built = Arc::new(built);
+    let trials = blocks.into_iter().map(|block| {
+        let (built, verified) = (Arc::clone(&built), Arc::clone(&verified));
+        let depends = Arc::clone(&depends);
+        let program = source(&block, &programs).name;
+        Trial::test(block.name.clone(), move || {
+            let depends = parts(&block, &depends);
+            verified.once(kind(&block), &depends, || {
+                verify(&block, &built, &program)
+            })
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
 }
 
-fn supervise(block: &Block) -> Result<Result<(), String>> {
-    let outcome = Supervised::new(SUPERVISOR, env::current_exe()?)
-        .args(["--exact", block.name, "--nocapture"])
-        .env(SUPERVISED, "1")
+fn source(
+    block: &Block,
+    programs: &BTreeMap<(String, bool), String>,
+) -> Source {
+    Source {
+        section: block.section.clone(),
+        name: programs[&(block.code.clone(), block.must_fail)].clone(),
+        text: block.code.clone(),
+        is_alone: false,
+    }
+}
+
+/// The tests that libtest-mimic is going to run.
+fn is_asked(arguments: &Arguments, title: &str) -> bool {
+    let fits = |filter: &String| match arguments.exact {
+        true => title == filter,
+        false => title.contains(filter.as_str()),
+    };
+    arguments.filter.as_ref().is_none_or(fits)
+        && !arguments.skip.iter().any(fits)
+}
+
+fn is_verified(
+    verified: &Verified,
+    depends: &[Vec<u8>],
+    block: &Block,
+) -> bool {
+    verified.holds(kind(block), &parts(block, depends))
+}
+
+fn kind(block: &Block) -> &'static str {
+    match block.must_fail {
+        true => "failing block",
+        false => "block",
+    }
+}
+
+/// What all blocks depend on: the versions and features of all crates.
+fn depends(root: &Path) -> Result<Vec<Vec<u8>>> {
+    let files = ["Cargo.toml", "Cargo.lock"];
+    let files = files.map(|file| root.join(file));
+    files
+        .iter()
+        .map(|file| {
+            fs::read(file)
+                .with_context(|| format!("cannot read {}", file.display()))
+        })
+        .collect()
+}
+
+fn parts<'a>(block: &'a Block, depends: &'a [Vec<u8>]) -> Vec<&'a [u8]> {
+    let all = depends.iter().map(Vec::as_slice);
+    all.chain([block.code.as_bytes()]).collect()
+}
+
+fn verify(block: &Block, built: &Built, program: &str) -> Result<(), Failed> {
+    let place = format!("{}:{}", block.page.display(), block.line);
+    let repeat = format!(
+        "repeat with: cargo test --test blocks -- --exact {}",
+        block.name
+    );
+    if needs::is_left_out(&block.name, &block.code) {
+        return Ok(());
+    }
+    let executable = match built.get(program) {
+        Some(Ok(executable)) => executable,
+        Some(Err(messages)) => {
+            return Err(format!("{place}: {messages}\n{repeat}").into());
+        }
+        None => {
+            return Err(format!("{place}: was not compiled\n{repeat}").into());
+        }
+    };
+    let outcome = Supervised::new(SUPERVISOR, executable)
         .deadline(DEADLINE)
         .run()?;
-    let faults = outcome.faults_unless_exit(0);
+    let faults =
+        outcome.faults_unless_exit(if block.must_fail { 1 } else { 0 });
     if faults.is_empty() {
-        return Ok(Ok(()));
+        return Ok(());
     }
-    Ok(Err(format!(
-        "{}\n{}",
-        faults.join("\n"),
-        readable(&outcome.output)
-    )))
+    let faults = faults.join("\n");
+    Err(format!("{place}: {faults}\n{}\n{repeat}", outcome.output).into())
 }
 
-/// Without skeptic's rustc command line, which names every library and takes
-/// pages.
-fn readable(output: &str) -> String {
-    let lines = output.lines().filter(|line| !line.contains("\"--extern\""));
-    lines.map(|line| format!("{line}\n")).collect()
-}
-
-fn compile_and_run(
-    block: &Block,
-    root: &str,
-    out: &str,
-    target: &str,
-    code: &str,
-) {
-    if !block.must_fail {
-        return skeptic::rt::run_test(root, out, target, code);
-    }
-    // Not compiling would be a failure too, but not the one that is meant.
-    skeptic::rt::compile_test(root, out, target, code);
-    let run = || skeptic::rt::run_test(root, out, target, code);
-    assert!(
-        std::panic::catch_unwind(run).is_err(),
-        "the block is marked should_panic and succeeds"
+/// The blocks as skeptic finds them, with their places in the Markdown that
+/// their authors wrote.
+fn blocks(root: &Path) -> Result<Vec<Block>> {
+    let pages = expand::programs(root)?;
+    let tests = skeptics_tests(root, &pages)?;
+    let places: Vec<_> = pages.iter().flat_map(places).collect();
+    ensure!(
+        tests.len() == places.len(),
+        "skeptic finds {} Rust blocks, the pages have {}",
+        tests.len(),
+        places.len()
     );
+    let blocks = places.into_iter().zip(tests).map(|(place, test)| {
+        let (page, line, name, section) = place;
+        Block {
+            name,
+            page,
+            line,
+            section,
+            must_fail: test.must_fail,
+            code: test.code,
+        }
+    });
+    Ok(blocks.collect())
+}
+
+/// Page, line, name and section of each Rust block.
+fn places(page: &Page) -> Vec<(PathBuf, usize, String, String)> {
+    let listing = Regex::new(r"listings/(\w+)/").expect("a constant");
+    expand::fences(&page.source)
+        .iter()
+        .filter(|fence| fence.language() == "rust")
+        .map(|fence| {
+            let section = listing.captures(&fence.text);
+            let section =
+                section.map_or("", |it| it.get(1).map_or("", |s| s.as_str()));
+            (
+                page.path.clone(),
+                fence.line,
+                format!("{}_line_{}", page.stem(), fence.line),
+                section.to_owned(),
+            )
+        })
+        .collect()
+}
+
+/// What one of skeptic's tests compiles and runs.
+struct SkepticsTest {
+    must_fail: bool,
+    code: String,
+}
+
+fn skeptics_tests(root: &Path, pages: &[Page]) -> Result<Vec<SkepticsTest>> {
+    let folder = tempfile::tempdir().context("cannot make a folder")?;
+    let mut files: Vec<OsString> = Vec::new();
+    for page in pages {
+        let file = folder.path().join(format!("{}.md", page.stem()));
+        fs::write(&file, &page.expanded)?;
+        files.push(file.into());
+    }
+    let output = Command::new(env::current_exe()?)
+        .args(files)
+        .env(GENERATE, "1")
+        .env("OUT_DIR", folder.path())
+        .env("CARGO_MANIFEST_DIR", root)
+        .env("TARGET", "")
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot start this test again")?;
+    ensure!(
+        output.status.success(),
+        "skeptic failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let generated = fs::read_to_string(folder.path().join("skeptic-tests.rs"))
+        .context("cannot read what skeptic generated")?;
+    parse(&generated)
+}
+
+/// skeptic writes the code as a raw string with four hashes, behind one that
+/// holds the template, and calls `run_test` with it.
+fn parse(generated: &str) -> Result<Vec<SkepticsTest>> {
+    let mut tests = Vec::new();
+    let mut rest = generated;
+    while let Some((before, after)) = rest.split_once("#[test] fn ") {
+        let understood = || "skeptic's tests have another form than expected";
+        let (_, after) = after
+            .split_once("{}\"####, r####\"")
+            .with_context(understood)?;
+        let (code, after) =
+            after.split_once("\"####);\n").with_context(understood)?;
+        ensure!(
+            after.trim_start().starts_with("skeptic::rt::run_test("),
+            "skeptic would not run this block:\n{code}"
+        );
+        tests.push(SkepticsTest {
+            must_fail: before.trim_end().ends_with("#[should_panic]"),
+            code: code.to_owned(),
+        });
+        rest = after;
+    }
+    Ok(tests)
 }

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use harness::edits::{self, Built, Edit, Kind};
+use harness::batch::{self, Built};
+use harness::edits::{self, COLLECTION, Edit, Kind};
+use harness::needs;
 use harness::programs::{self, SECTIONS};
 use harness::supervise::Supervised;
 use harness::verified::Verified;
@@ -24,7 +26,11 @@ const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 const SLOWEST: usize = 10;
 
 fn main() -> Result<()> {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Most of them wait for most of their time.
+    arguments
+        .test_threads
+        .get_or_insert_with(|| 4 * needs::cores());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let edits = edits::all(root)?;
     unique(&edits)?;
@@ -34,12 +40,12 @@ fn main() -> Result<()> {
         let depends = depends(root, edit)?;
         let is_asked = is_asked(&arguments, &title(edit));
         if is_asked && !verified.holds(&title(edit), &borrowed(&depends)) {
-            open.push(edit.clone());
+            open.push(edit.source());
         }
     }
     let built = match arguments.list {
         true => Built::new(),
-        false => edits::build(root, Path::new(SUPERVISOR), &open)?,
+        false => batch::build(root, SUPERVISOR.as_ref(), COLLECTION, &open)?,
     };
     let built = Arc::new(built);
     let trials = edits.into_iter().map(|edit| {

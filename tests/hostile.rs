@@ -86,7 +86,11 @@ static TABLE: Mutex<BTreeMap<(Condition, Verdict), usize>> =
     Mutex::new(BTreeMap::new());
 
 fn main() -> Result<()> {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Most of them wait for most of their time.
+    arguments
+        .test_threads
+        .get_or_insert_with(|| 2 * needs::cores());
     if cfg!(not(target_os = "linux")) {
         println!("the conditions are brought about on Linux only");
         return Ok(());
