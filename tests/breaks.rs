@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     // Most of them wait for most of their time.
     arguments
         .test_threads
-        .get_or_insert_with(|| 4 * needs::cores());
+        .get_or_insert_with(|| 8 * needs::cores());
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let edits = edits::all(root)?;
     unique(&edits)?;

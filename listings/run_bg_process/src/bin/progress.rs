@@ -22,8 +22,8 @@ fn parent() -> Result<()> {
     let mut counter = start_counter()?;
     let shown = show_progress(&mut counter);
     let status = counter.wait().context("cannot wait for the counter")?;
-    ensure!(status.success(), "the counter has failed: {status}");
     shown?;
+    ensure!(status.success(), "the counter has failed: {status}");
     println!("main: joined the counter: {status}");
     Ok(())
 }
