@@ -97,6 +97,11 @@ pub fn on_ci() -> bool {
     env::var_os("CI").is_some_and(|ci| ci == "true")
 }
 
+/// How many programs this machine runs at once.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,9 +140,4 @@ mod tests {
         assert!(broken.contains("cannot tell its version"), "{broken}");
         Ok(())
     }
-}
-
-/// How many programs this machine runs at once.
-pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get())
 }
