@@ -6,6 +6,7 @@
 
 use std::env;
 use std::fmt;
+use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -13,8 +14,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use regex::Regex;
 
+use crate::needs;
 use crate::programs;
 use crate::supervise::{Killed, Outcome, Supervised};
+use crate::verified::Verified;
 
 /// Few enough to keep `cargo test` short.
 const RUNS: usize = 5;
@@ -140,6 +143,33 @@ pub fn program(
     Ok(Supervised::new(supervisor, program.executable)
         .deadline(DEADLINE)
         .grace(DEADLINE))
+}
+
+/// Gives the program to `hunt`, unless it has survived the same hunt since it
+/// last changed. Where `CI=true`, and where `KILLS` asks for a number, chance
+/// is given a new try each time.
+///
+/// # Errors
+/// Those of [`program`] and of `hunt`.
+pub fn once(
+    supervisor: &str,
+    section: &str,
+    name: &str,
+    hunt: impl FnOnce(Supervised) -> Result<()>,
+) -> Result<()> {
+    let program = program(supervisor, section, name)?;
+    if needs::on_ci() || number("KILLS")?.is_some() {
+        return hunt(program);
+    }
+    let executables =
+        [fs::read(program.program())?, fs::read(env::current_exe()?)?];
+    let depends: Vec<&[u8]> = executables.iter().map(Vec::as_slice).collect();
+    let verified = Verified::beside(Path::new(supervisor))?;
+    // One program may be hunted by several tests, each in a thread of its name.
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    let title = format!("kills {name} {test}");
+    verified.once(&title, &depends, || hunt(program))
 }
 
 /// Runs the program until the kill has hit it as often as asked for, and

@@ -130,6 +130,11 @@ impl Supervised {
         }
     }
 
+    /// What is run.
+    pub fn program(&self) -> &Path {
+        Path::new(&self.program)
+    }
+
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Supervised {
         self.args.push(arg.as_ref().to_owned());
         self

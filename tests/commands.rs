@@ -1,9 +1,14 @@
 //! Every command that the README and the pages show works.
 //!
+//! A command that runs a listing must name one: `tests/listings.rs` runs the
+//! very executable. Cargo itself is started for each section's main program
+//! and for a few others that are drawn by lot; `COMMANDS=all` starts it for
+//! all, and `COMMANDS_SEED=7` draws the same lot again.
+//!
 //! `cargo test` itself is left to whoever runs this test, and what changes
 //! files (`SNAPSHOTS=overwrite`) is only checked to name a test that exists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -17,6 +22,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use harness::expand;
 use harness::needs::{self, MDBOOK};
+use harness::programs::{self, Program};
 use harness::supervise::Supervised;
 use harness::verified::Verified;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -27,13 +33,28 @@ const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 const DEADLINE: Duration = Duration::from_secs(600);
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Listings that Cargo is started for beside the main programs.
+const LOT: usize = 6;
+
 fn main() -> Result<()> {
     let arguments = Arguments::from_args();
     let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
-    let trials = commands()?.into_iter().map(|(command, places)| {
+    let programs = programs::build(root())?;
+    let commands = commands()?;
+    let started = Arc::new(started(&programs, &commands)?);
+    let programs = Arc::new(programs);
+    let trials = commands.into_iter().map(|(command, places)| {
         let verified = Arc::clone(&verified);
+        let (programs, started) = (Arc::clone(&programs), Arc::clone(&started));
         Trial::test(command.clone(), move || {
-            works(&verified, &command).map_err(|error| {
+            let works = match command.starts_with("cargo run -p ") {
+                true => {
+                    let is_started = started.contains(&command);
+                    runs(&verified, &programs, &command, is_started)
+                }
+                false => works(&command),
+            };
+            works.map_err(|error| {
                 Failed::from(format!(
                     "{}: {command}: {error:#}",
                     places.join(", ")
@@ -42,6 +63,57 @@ fn main() -> Result<()> {
         })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+/// The commands for which Cargo is started.
+fn started(
+    programs: &[Program],
+    commands: &BTreeMap<String, Vec<String>>,
+) -> Result<BTreeSet<String>> {
+    let runs = commands.keys().filter(|it| it.starts_with("cargo run -p "));
+    if env::var_os("COMMANDS").is_some_and(|share| share == "all") {
+        return Ok(runs.cloned().collect());
+    }
+    let seed: u64 = match env::var("COMMANDS_SEED") {
+        Ok(seed) => seed.parse().context("COMMANDS_SEED is a number")?,
+        Err(_) if needs::on_ci() => fastrand::u64(..),
+        // The same lot each time, so that it is remembered.
+        Err(_) => 0,
+    };
+    println!("commands drawn by lot: COMMANDS_SEED={seed}");
+    let is_main = |command: &&String| {
+        programs.iter().any(|program| {
+            program.name == program.section && program.command() == **command
+        })
+    };
+    let (mut started, mut others): (Vec<_>, Vec<_>) = runs.partition(is_main);
+    fastrand::Rng::with_seed(seed).shuffle(&mut others);
+    started.extend(others.into_iter().take(LOT));
+    Ok(started.into_iter().cloned().collect())
+}
+
+/// A listing's command names a listing; where it is asked for, Cargo runs it.
+fn runs(
+    verified: &Verified,
+    programs: &[Program],
+    command: &str,
+    is_started: bool,
+) -> Result<()> {
+    // What follows the dashes is for the program: nobody else runs it so.
+    let (plain, own) = match command.split_once(" -- ") {
+        Some((plain, _)) => (plain, true),
+        None => (command, false),
+    };
+    let program = programs.iter().find(|it| it.command() == plain);
+    let program = program.context("there is no such listing")?;
+    let source = fs::read_to_string(root().join(&program.source))?;
+    if !(is_started || own) || needs::is_left_out(command, &source) {
+        return Ok(());
+    }
+    let depends = sources(&program.section)?;
+    let depends: Vec<&[u8]> = depends.iter().map(Vec::as_slice).collect();
+    let words: Vec<&str> = command.split_whitespace().collect();
+    verified.once(command, &depends, || ends_well(&words))
 }
 
 fn root() -> &'static Path {
@@ -76,18 +148,9 @@ fn commands() -> Result<BTreeMap<String, Vec<String>>> {
     Ok(commands)
 }
 
-fn works(verified: &Verified, command: &str) -> Result<()> {
+fn works(command: &str) -> Result<()> {
     let words: Vec<&str> = command.split_whitespace().collect();
     match words.as_slice() {
-        ["cargo", "run", "-p", section, ..] => {
-            if needs::is_left_out(command, &source_of(section, &words)?) {
-                return Ok(());
-            }
-            let depends = sources(section)?;
-            let depends: Vec<&[u8]> =
-                depends.iter().map(Vec::as_slice).collect();
-            verified.once(command, &depends, || ends_well(&words))
-        }
         ["cargo", "run", "--", "build"] => ends_well(&words),
         ["cargo", "run", "--", "pdf"] => Ok(()), // tests/pdf.rs runs it
         ["cargo", "run", ..] => serves(&words),
@@ -129,22 +192,14 @@ fn works(verified: &Verified, command: &str) -> Result<()> {
     }
 }
 
-/// The text of the program that a listing's command runs.
-fn source_of(section: &str, words: &[&str]) -> Result<String> {
-    let file = match words {
-        [.., "--bin", name] => format!("src/bin/{name}.rs"),
-        [.., "--example", name] => format!("examples/{name}.rs"),
-        _ => "src/main.rs".to_owned(),
-    };
-    let file = format!("listings/{section}/{file}");
-    fs::read_to_string(root().join(&file))
-        .with_context(|| format!("cannot read {file}"))
-}
-
 /// What a listing's command depends on.
 fn sources(section: &str) -> Result<Vec<Vec<u8>>> {
     let folder = root().join("listings").join(section);
-    let mut files = vec![root().join("Cargo.lock"), folder.join("Cargo.toml")];
+    let mut files = vec![
+        root().join("Cargo.lock"),
+        root().join("Cargo.toml"),
+        folder.join("Cargo.toml"),
+    ];
     for part in ["src", "src/bin", "examples"] {
         for entry in fs::read_dir(folder.join(part)).into_iter().flatten() {
             files.push(entry?.path());

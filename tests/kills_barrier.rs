@@ -8,22 +8,24 @@ const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 
 /// The programs that report how each party has ended.
 fn hunt(name: &str) -> Result<()> {
-    let program = kills::program(SUPERVISOR, "barrier_example", name)?;
-    let summary = kills::run(&program, |outcome, _| {
-        // 0 is done, 2 has heard of the break, 1 is any other end.
-        let untold = outcome.output.contains("exit status: 1");
-        untold.then(|| "a survivor was not told".to_owned())
-    })?;
-    summary.without_faults()?;
-    Ok(())
+    kills::once(SUPERVISOR, "barrier_example", name, |program| {
+        let summary = kills::run(&program, |outcome, _| {
+            // 0 is done, 2 has heard of the break, 1 is any other end.
+            let untold = outcome.output.contains("exit status: 1");
+            untold.then(|| "a survivor was not told".to_owned())
+        })?;
+        summary.without_faults()?;
+        Ok(())
+    })
 }
 
 #[test]
 fn barrier_example() -> Result<()> {
-    let program =
-        kills::program(SUPERVISOR, "barrier_example", "barrier_example")?;
-    kills::run(&program, |_, _| None)?.without_faults()?;
-    Ok(())
+    let name = "barrier_example";
+    kills::once(SUPERVISOR, name, name, |program| {
+        kills::run(&program, |_, _| None)?.without_faults()?;
+        Ok(())
+    })
 }
 
 #[test]

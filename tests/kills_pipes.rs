@@ -10,10 +10,11 @@ const SECTION: &str = "communicating_with_pipes";
 /// The requests of a child that dies go to the next.
 #[test]
 fn resent_frames() -> Result<()> {
-    let program = kills::program(SUPERVISOR, SECTION, "resent_frames")?;
-    let program = program.arg("load");
-    kills::run(&program, |_, _| None)?.without_loss()?;
-    Ok(())
+    kills::once(SUPERVISOR, SECTION, "resent_frames", |program| {
+        let program = program.arg("load");
+        kills::run(&program, |_, _| None)?.without_loss()?;
+        Ok(())
+    })
 }
 
 /// A program without a second child ends, with an error that says so.
@@ -24,8 +25,10 @@ fn others_end() -> Result<()> {
     #[cfg(target_os = "linux")]
     names.push("shared_message");
     for name in names {
-        let program = kills::program(SUPERVISOR, SECTION, name)?;
-        kills::run(&program, |_, _| None)?.without_faults()?;
+        kills::once(SUPERVISOR, SECTION, name, |program| {
+            kills::run(&program, |_, _| None)?.without_faults()?;
+            Ok(())
+        })?;
     }
     Ok(())
 }

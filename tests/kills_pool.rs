@@ -7,15 +7,25 @@ use harness::supervise::Outcome;
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 
+/// Runs a program of the pool; `judge` looks at what it says if it lives, and
+/// `check` at all runs together.
 fn hunt(
     name: &str,
     judge: impl Fn(&Outcome) -> Option<String>,
-) -> Result<Summary> {
-    let program = kills::program(SUPERVISOR, "process_pool", name)?;
-    kills::run(&program, |outcome, killed| match killed.program {
-        true => None,
-        false => judge(outcome),
+    check: impl FnOnce(Summary) -> Result<()>,
+) -> Result<()> {
+    kills::once(SUPERVISOR, "process_pool", name, |program| {
+        let summary =
+            kills::run(&program, |outcome, killed| match killed.program {
+                true => None,
+                false => judge(outcome),
+            })?;
+        check(summary)
     })
+}
+
+fn no_faults(summary: Summary) -> Result<()> {
+    summary.without_faults().map(|_| ())
 }
 
 /// Every task is answered, be it by an error that names the death.
@@ -26,42 +36,41 @@ fn answers(outcome: &Outcome, expected: usize) -> Option<String> {
 
 #[test]
 fn process_pool() -> Result<()> {
-    hunt("process_pool", |_| None)?.without_faults()?;
-    Ok(())
+    hunt("process_pool", |_| None, no_faults)
 }
 
 #[test]
 fn unordered_chunks() -> Result<()> {
-    hunt("unordered_chunks", |_| None)?.without_faults()?;
-    Ok(())
+    hunt("unordered_chunks", |_| None, no_faults)
 }
 
 #[test]
 fn tasks_in_flight() -> Result<()> {
-    let summary = hunt("tasks_in_flight", |outcome| answers(outcome, 12))?;
-    let summary = summary.without_faults()?;
-    ensure!(summary.failed == 0, "{summary}");
-    Ok(())
+    let judge = |outcome: &Outcome| answers(outcome, 12);
+    hunt("tasks_in_flight", judge, |summary| {
+        let summary = summary.without_faults()?;
+        ensure!(summary.failed == 0, "{summary}");
+        Ok(())
+    })
 }
 
 #[test]
 fn windowed_pool() -> Result<()> {
-    let summary = hunt("windowed_pool", |outcome| {
+    let judge = |outcome: &Outcome| {
         let accounts = outcome.output.matches("accounted for").count();
         (accounts != 5).then(|| format!("{accounts} accounts"))
-    })?;
-    summary.without_loss()?;
-    Ok(())
+    };
+    hunt("windowed_pool", judge, |summary| {
+        summary.without_loss().map(|_| ())
+    })
 }
 
 #[test]
 fn task_deadline() -> Result<()> {
-    hunt("task_deadline", |_| None)?.without_faults()?;
-    Ok(())
+    hunt("task_deadline", |_| None, no_faults)
 }
 
 #[test]
 fn close_join_terminate() -> Result<()> {
-    hunt("close_join_terminate", |_| None)?.without_faults()?;
-    Ok(())
+    hunt("close_join_terminate", |_| None, no_faults)
 }

@@ -11,40 +11,43 @@ const SECTION: &str = "communicating_with_queues";
 /// had sent before is answered all the same.
 #[test]
 fn broker_with_credits() -> Result<()> {
-    let program = kills::program(SUPERVISOR, SECTION, "broker_with_credits")?;
-    let program = program.arg("load");
-    let summary = kills::run(&program, |outcome, killed| {
-        let accounted = outcome.output.contains("lost 0, doubled 0");
-        // Its end, or half a line. The command line of the killed process
-        // does not tell: before it is a producer, it bears its parent's.
-        let producer = outcome.output.contains("a producer");
-        let good = accounted && (producer || outcome.code == Some(0));
-        (!killed.program && !good)
-            .then(|| "expected an account without loss, and success".to_owned())
-    })?;
-    let summary = summary.without_faults()?;
-    ensure!(summary.arrived == summary.all, "{summary}");
-    Ok(())
+    kills::once(SUPERVISOR, SECTION, "broker_with_credits", |program| {
+        let program = program.arg("load");
+        let summary = kills::run(&program, |outcome, killed| {
+            let accounted = outcome.output.contains("lost 0, doubled 0");
+            // Its end, or half a line. The command line of the killed process
+            // does not tell: before it is a producer, it bears its parent's.
+            let producer = outcome.output.contains("a producer");
+            let good = accounted && (producer || outcome.code == Some(0));
+            (!killed.program && !good).then(|| {
+                "expected an account without loss, and success".to_owned()
+            })
+        })?;
+        let summary = summary.without_faults()?;
+        ensure!(summary.arrived == summary.all, "{summary}");
+        Ok(())
+    })
 }
 
 /// Many more processes than cores.
 #[test]
 fn sixty_four_consumers() -> Result<()> {
-    let program = kills::program(SUPERVISOR, SECTION, "broker_with_credits")?;
-    let outcome = program.args(["load", "64"]).run()?;
-    let faults = outcome.faults_unless_exit(0);
-    ensure!(
-        faults.is_empty(),
-        "{}\n{}",
-        faults.join("; "),
-        outcome.output
-    );
-    ensure!(
-        outcome.output.contains("of 80000, lost 0, doubled 0"),
-        "{}",
-        outcome.output
-    );
-    Ok(())
+    kills::once(SUPERVISOR, SECTION, "broker_with_credits", |program| {
+        let outcome = program.args(["load", "64"]).run()?;
+        let faults = outcome.faults_unless_exit(0);
+        ensure!(
+            faults.is_empty(),
+            "{}\n{}",
+            faults.join("; "),
+            outcome.output
+        );
+        ensure!(
+            outcome.output.contains("of 80000, lost 0, doubled 0"),
+            "{}",
+            outcome.output
+        );
+        Ok(())
+    })
 }
 
 /// Where a message can be lost, the rest still comes to an end. (Not here:
@@ -52,8 +55,10 @@ fn sixty_four_consumers() -> Result<()> {
 #[test]
 fn others_end() -> Result<()> {
     for name in [SECTION, "fixed_records", "seqpacket_queue", "shared_ring"] {
-        let program = kills::program(SUPERVISOR, SECTION, name)?;
-        kills::run(&program, |_, _| None)?.without_faults()?;
+        kills::once(SUPERVISOR, SECTION, name, |program| {
+            kills::run(&program, |_, _| None)?.without_faults()?;
+            Ok(())
+        })?;
     }
     Ok(())
 }
