@@ -1,11 +1,12 @@
 // ANCHOR: all
 //! Proves that no party leaves a round before the last has arrived.
 
-use std::env;
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use std::{env, thread};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
@@ -18,7 +19,7 @@ const BROKEN: u8 = b'b';
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         None => parent(),
-        Some("party") => party(),
+        Some("party") => party(env::args().nth(2)),
         Some(role) => bail!("unknown role {role:?}: expected \"party\""),
     }
 }
@@ -40,10 +41,17 @@ fn parent() -> Result<()> {
 }
 // ANCHOR_END: proof
 
-fn party() -> Result<()> {
+fn party(number: Option<String>) -> Result<()> {
+    let number: usize =
+        number.context("missing the party's number")?.parse()?;
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
     let mut coordinator = UnixStream::from(stdin);
     for round in 1..=ROUNDS {
+        if round % PARTIES == number {
+            // Late on purpose, each in its turn: whoever does not wait for
+            // this party has gone on long before it arrives.
+            thread::sleep(Duration::from_millis(2));
+        }
         println!("before {round}");
         meet(&mut coordinator)?;
         println!("after {round}");
@@ -56,8 +64,8 @@ fn log_of_all_rounds() -> Result<String> {
     let (mut log, writer) = io::pipe()?;
     let mut children = Vec::new();
     let mut parties = Vec::new();
-    for _ in 0..PARTIES {
-        let (child, party) = start(writer.try_clone()?)?;
+    for number in 0..PARTIES {
+        let (child, party) = start(number, writer.try_clone()?)?;
         children.push(child);
         parties.push(party);
     }
@@ -76,10 +84,10 @@ fn log_of_all_rounds() -> Result<String> {
     Ok(text)
 }
 
-fn start(log: PipeWriter) -> Result<(Child, UnixStream)> {
+fn start(number: usize, log: PipeWriter) -> Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let child = Command::new(env::current_exe()?)
-        .arg("party")
+        .args(["party", &number.to_string()])
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::from(log))
         .spawn()

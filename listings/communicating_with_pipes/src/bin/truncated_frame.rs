@@ -3,9 +3,11 @@
 
 use std::env;
 use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, raise};
 
 fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
@@ -22,6 +24,7 @@ fn parent() -> Result<()> {
     for length in 1..9 {
         let frame = receive_from_child(length);
         let error = frame.err().context("a part passed for a whole")?;
+        assert!(error.to_string().contains("the pipe ended after"));
         println!("{length} bytes: {error}");
     }
     Ok(())
@@ -37,11 +40,11 @@ fn receive_from_child(length: usize) -> Result<Option<Vec<u8>>> {
     let mut output = child.stdout.take().context("the child has no output")?;
     let frame = read_frame(&mut output);
     let status = child.wait().context("cannot wait for the child")?;
-    ensure!(status.success(), "the child failed: {status}");
+    ensure!(status.signal() == Some(9), "the child has ended: {status}");
     frame
 }
 
-/// Writes the first bytes of a frame and is gone.
+/// Writes the first bytes of a frame and dies.
 fn child() -> Result<()> {
     let length = env::args().nth(2).context("the child needs a length")?;
     let length: usize = length.parse()?;
@@ -49,7 +52,8 @@ fn child() -> Result<()> {
     let part = frame.get(..length).context("expected at most 9 bytes")?;
     let mut output = io::stdout();
     output.write_all(part)?;
-    output.flush().context("cannot write")
+    output.flush().context("cannot write")?;
+    raise(Signal::SIGKILL).context("cannot kill this process")
 }
 
 const MAX_FRAME: u32 = 1024 * 1024;

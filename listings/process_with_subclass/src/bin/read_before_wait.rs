@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, iter, thread};
 
@@ -33,6 +33,7 @@ fn parent() -> Result<()> {
         assert!(Instant::now() < deadline, "the child does not write");
         thread::yield_now();
     }
+    assert!(is_full(&result)?, "it sleeps with room in the pipe");
     let mut bytes = Vec::new();
     result.read_to_end(&mut bytes)?;
     assert_eq!(bytes.len(), capacity + 1);
@@ -50,6 +51,19 @@ fn is_asleep(child: &Child) -> Result<bool> {
     let state = state(child.id())?;
     assert!(!state.starts_with('Z'), "the child has ended unread");
     Ok(state.starts_with('S'))
+}
+
+/// Whether the pipe holds all that it has room for.
+#[cfg(target_os = "linux")]
+fn is_full(pipe: &ChildStdout) -> Result<bool> {
+    let room = fcntl(pipe, FcntlArg::F_GETPIPE_SZ)?;
+    // nix has no such call.
+    Ok(rustix::io::ioctl_fionread(pipe)? == u64::try_from(room)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_full(_: &ChildStdout) -> Result<bool> {
+    bail!("this proof needs Linux, which tells how much a pipe holds")
 }
 
 #[cfg(target_os = "linux")]

@@ -42,6 +42,7 @@ fn watch(reporter: &mut Child) -> Result<()> {
     assert!(room < REPORTS);
     marks.read_exact(&mut vec![0; room])?;
     await_sleep(reporter.id())?;
+    assert_eq!(unread(&reports)?, size(&reports)?, "the pipe is full");
     assert!(!readable(&marks)?);
 
     // Each report that is read lets the reporter write one more.
@@ -82,7 +83,13 @@ fn readable(pipe: &ChildStderr) -> Result<bool> {
     Ok(events.contains(PollFlags::POLLIN))
 }
 
-/// How many bytes the pipe holds.
+/// How many bytes are in the pipe.
+fn unread(pipe: &ChildStdout) -> Result<usize> {
+    // nix has no such call.
+    Ok(rustix::io::ioctl_fionread(pipe)?.try_into()?)
+}
+
+/// How many bytes the pipe has room for.
 #[cfg(target_os = "linux")]
 fn size(pipe: &ChildStdout) -> Result<usize> {
     use nix::fcntl::{FcntlArg, fcntl};

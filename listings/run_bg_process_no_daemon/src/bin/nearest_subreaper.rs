@@ -48,11 +48,11 @@ fn observer() -> Result<()> {
 
     // ANCHOR: proof
     // An orphan's parent is the nearest subreaper above it...
-    assert_eq!(workers_parent()?, supervisor.id());
+    assert_eq!(workers_parent()?, supervisor.id(), "the nearest");
     supervisor.kill()?;
     supervisor.wait()?;
     // ...and when that one ends, the next.
-    assert_eq!(workers_parent()?, process::id());
+    assert_eq!(workers_parent()?, process::id(), "the next");
     // ANCHOR_END: proof
     drop(questions);
     wait().context("cannot wait for the worker")?;
