@@ -63,7 +63,7 @@ fn start_children() -> Result<()> {
     println!("fork: taken, and the thread that would free it is not there");
 
     let mut worker = Command::new(env::current_exe()?);
-    let status = worker.arg("worker").status().context("cannot spawn")?;
+    let status = worker.arg("worker").status().context("cannot run")?;
     assert_eq!(status.code(), Some(FREE));
     println!("spawn: free");
     Ok(())

@@ -63,7 +63,7 @@ fn parent() -> Result<()> {
     let status = Command::new(env::current_exe()?)
         .args(["child", &fd.to_string()])
         .status()
-        .context("cannot spawn the child")?;
+        .context("cannot run the child")?;
     assert_eq!(status.code(), Some(ENVIRONMENT | MASK));
     println!("spawn: environment, signal mask");
 
