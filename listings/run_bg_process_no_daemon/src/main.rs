@@ -86,10 +86,11 @@ fn observer() -> Result<()> {
     let answer = ask(&listener, "who is your parent?")?;
     let adopted = answer.trim() == process::id().to_string();
     // The worker asks no more than that: we have hung up, and it ends.
-    let end = match adopted {
-        true => Some(wait().context("cannot wait for the worker")?),
-        false => None,
-    };
+    let mut end = adopted.then(wait);
+    while end == Some(Err(Errno::EINTR)) {
+        end = Some(wait()); // a signal came: wait on
+    }
+    let end = end.transpose().context("cannot wait for the worker")?;
 
     let mut out = io::stdout();
     writeln!(out, "main: ended, {main}")?;

@@ -83,7 +83,7 @@ fn daemon_lives(way: &str, end: &str) -> Result<bool> {
     let lives = answers_to(&leash, answers)?;
     // A daemon that has outlived main ends now.
     drop(leash);
-    while wait().is_ok() {}
+    while wait() != Err(Errno::ECHILD) {}
 
     let mut errors = String::new();
     main.stderr

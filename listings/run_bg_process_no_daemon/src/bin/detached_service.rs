@@ -201,7 +201,7 @@ fn observer() -> Result<()> {
     };
     let second = second?;
     ensure!(!second.status.success(), "a second service runs");
-    while wait().is_ok() {} // the one that did not start
+    while wait() != Err(Errno::ECHILD) {} // the one that did not start
     let errors = String::from_utf8_lossy(&second.stderr).into_owned();
     ensure!(
         errors.contains("another service is running"),
@@ -234,10 +234,13 @@ fn stop_service(dir: &Path) -> Result<i32> {
     let state = waitpid(pid, Some(WaitPidFlag::WNOHANG))?;
     ensure!(state == WaitStatus::StillAlive, "the service: {state:?}");
     kill(pid, Signal::SIGTERM).context("cannot send SIGTERM")?;
-    let WaitStatus::Exited(_, code) = waitpid(pid, None)? else {
-        bail!("the service was killed by a signal");
-    };
-    Ok(code)
+    loop {
+        match waitpid(pid, None) {
+            Err(Errno::EINTR) => {} // here as well
+            Ok(WaitStatus::Exited(_, code)) => return Ok(code),
+            end => bail!("the service did not exit: {end:?}"),
+        }
+    }
 }
 // ANCHOR_END: observer
 
