@@ -88,14 +88,13 @@ fn main_program(dir: &Path) -> Result<()> {
 
 /// The service says "ready", or closes its output by its end.
 fn until_ready(report: ChildStdout) -> Result<()> {
-    let deadline = Instant::now() + READY_WITHIN;
+    let deadline = Instant::now().checked_add(READY_WITHIN);
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Rounded up to milliseconds.
-        let left = PollTimeout::try_from(left + Duration::from_millis(1))?;
+        let left = poll_time(deadline);
         let mut ends = [PollFd::new(report.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ends, left) {
             Err(Errno::EINTR) => {} // a signal came: wait on
+            Ok(0) if left == PollTimeout::MAX => {} // and for longer
             Ok(0) => bail!("the service was not ready in {READY_WITHIN:?}"),
             Ok(_) => break,
             Err(error) => bail!("cannot wait for the service: {error}"),
@@ -105,6 +104,15 @@ fn until_ready(report: ChildStdout) -> Result<()> {
     BufReader::new(report).read_line(&mut line)?;
     ensure!(line == "ready\n", "the service did not start");
     Ok(())
+}
+
+/// What is left, rounded up to milliseconds, or the longest time there is.
+fn poll_time(deadline: Option<Instant>) -> PollTimeout {
+    let left = deadline.map_or(Duration::MAX, |deadline| {
+        deadline.saturating_duration_since(Instant::now())
+    });
+    let left = left.as_nanos().div_ceil(1_000_000);
+    PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
 }
 // ANCHOR_END: main_program
 
