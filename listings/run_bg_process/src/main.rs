@@ -3,7 +3,7 @@
 
 use std::env;
 use std::io::{self, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -22,13 +22,23 @@ fn parent() -> Result<()> {
     // ANCHOR: join
     let worked = work(&mut logger);
     // Whatever has gone wrong there, the logger is joined.
-    let status = logger.wait().context("cannot wait for the logger")?;
-    ensure!(status.success(), "the logger has failed: {status}");
-    writeln!(out, "main: the logger ran all the time: {}", worked?)?;
+    let (running, status) = match (worked, join(logger)) {
+        (Err(work), Err(join)) => bail!("{join:#}; the work: {work:#}"),
+        (worked, joined) => (worked?, joined?),
+    };
+    writeln!(out, "main: the logger ran all the time: {running}")?;
     writeln!(out, "main: joined the logger: {status}")?;
     // ANCHOR_END: join
     Ok(())
 }
+
+// ANCHOR: wait
+fn join(mut logger: Child) -> Result<ExitStatus> {
+    let status = logger.wait().context("cannot wait for the logger")?;
+    ensure!(status.success(), "the logger has failed: {status}");
+    Ok(status)
+}
+// ANCHOR_END: wait
 
 // ANCHOR: work
 fn work(logger: &mut Child) -> Result<bool> {

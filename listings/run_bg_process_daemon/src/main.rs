@@ -71,7 +71,12 @@ fn observer() -> Result<()> {
             .context("cannot start main")?;
         let main = main.wait_with_output();
         #[cfg(target_os = "linux")]
-        let daemon = nix::sys::wait::wait();
+        let daemon = loop {
+            match nix::sys::wait::wait() {
+                Err(nix::errno::Errno::EINTR) => {} // a signal came: wait on
+                end => break end,
+            }
+        };
         let main = main.context("cannot wait for main")?;
         let last_words = String::from_utf8_lossy(&main.stdout);
         let errors = String::from_utf8_lossy(&main.stderr);

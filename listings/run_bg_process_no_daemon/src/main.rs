@@ -17,6 +17,9 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::setsid;
 
+/// How long the worker may take to call, and to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 fn main() -> Result<()> {
     let mut args = env::args_os().skip(1);
     let role = args.next();
@@ -86,10 +89,11 @@ fn observer() -> Result<()> {
     let answer = ask(&listener, "who is your parent?")?;
     let adopted = answer.trim() == process::id().to_string();
     // The worker asks no more than that: we have hung up, and it ends.
-    let end = match adopted {
-        true => Some(wait().context("cannot wait for the worker")?),
-        false => None,
-    };
+    let mut end = adopted.then(wait);
+    while end == Some(Err(Errno::EINTR)) {
+        end = Some(wait()); // a signal came: wait on
+    }
+    let end = end.transpose().context("cannot wait for the worker")?;
 
     let mut out = io::stdout();
     writeln!(out, "main: ended, {main}")?;
@@ -117,20 +121,28 @@ fn ask(listener: &UnixListener, question: &str) -> Result<String> {
     Ok(answer)
 }
 
-/// Waits until `socket` has something for us, at most ten seconds.
+/// Waits until `socket` has something for us, as long as our patience lasts.
 fn wait_for(socket: &impl AsFd) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now().checked_add(PATIENCE);
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Rounded up to milliseconds.
-        let left = PollTimeout::try_from(left + Duration::from_millis(1))?;
+        let left = poll_time(deadline);
         let mut news = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
         match poll(&mut news, left) {
             Err(Errno::EINTR) => {} // a signal came: wait on
-            Ok(0) => bail!("nothing came within 10 s"),
+            Ok(0) if left == PollTimeout::MAX => {} // and for longer
+            Ok(0) => bail!("nothing came within {PATIENCE:?}"),
             polled => return Ok(polled.map(drop)?),
         }
     }
+}
+
+/// What is left, rounded up to milliseconds, or the longest time there is.
+fn poll_time(deadline: Option<Instant>) -> PollTimeout {
+    let left = deadline.map_or(Duration::MAX, |deadline| {
+        deadline.saturating_duration_since(Instant::now())
+    });
+    let left = left.as_nanos().div_ceil(1_000_000);
+    PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
 }
 // ANCHOR_END: ask
 // ANCHOR_END: all

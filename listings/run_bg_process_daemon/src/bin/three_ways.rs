@@ -83,7 +83,7 @@ fn daemon_lives(way: &str, end: &str) -> Result<bool> {
     let lives = answers_to(&leash, answers)?;
     // A daemon that has outlived main ends now.
     drop(leash);
-    while wait().is_ok() {}
+    while wait() != Err(Errno::ECHILD) {}
 
     let mut errors = String::new();
     main.stderr
@@ -106,16 +106,24 @@ fn answers_to(mut leash: &PipeWriter, answers: ChildStdout) -> Result<bool> {
 
 /// Waits for an event, or for a hang-up. False if it takes too long.
 fn wait_for(end: &impl AsFd, event: PollFlags) -> Result<bool> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now().checked_add(PATIENCE);
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Rounded up to milliseconds.
-        let left = PollTimeout::try_from(left + Duration::from_millis(1))?;
+        let left = poll_time(deadline);
         match poll(&mut [PollFd::new(end.as_fd(), event)], left) {
             Err(Errno::EINTR) => {} // a signal came: wait on
+            Ok(0) if left == PollTimeout::MAX => {} // and for longer
             ready => return Ok(ready? == 1),
         }
     }
+}
+
+/// What is left, rounded up to milliseconds, or the longest time there is.
+fn poll_time(deadline: Option<Instant>) -> PollTimeout {
+    let left = deadline.map_or(Duration::MAX, |deadline| {
+        deadline.saturating_duration_since(Instant::now())
+    });
+    let left = left.as_nanos().div_ceil(1_000_000);
+    PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
 }
 // ANCHOR_END: watch
 

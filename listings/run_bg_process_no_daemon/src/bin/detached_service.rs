@@ -88,14 +88,13 @@ fn main_program(dir: &Path) -> Result<()> {
 
 /// The service says "ready", or closes its output by its end.
 fn until_ready(report: ChildStdout) -> Result<()> {
-    let deadline = Instant::now() + READY_WITHIN;
+    let deadline = Instant::now().checked_add(READY_WITHIN);
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Rounded up to milliseconds.
-        let left = PollTimeout::try_from(left + Duration::from_millis(1))?;
+        let left = poll_time(deadline);
         let mut ends = [PollFd::new(report.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ends, left) {
             Err(Errno::EINTR) => {} // a signal came: wait on
+            Ok(0) if left == PollTimeout::MAX => {} // and for longer
             Ok(0) => bail!("the service was not ready in {READY_WITHIN:?}"),
             Ok(_) => break,
             Err(error) => bail!("cannot wait for the service: {error}"),
@@ -105,6 +104,15 @@ fn until_ready(report: ChildStdout) -> Result<()> {
     BufReader::new(report).read_line(&mut line)?;
     ensure!(line == "ready\n", "the service did not start");
     Ok(())
+}
+
+/// What is left, rounded up to milliseconds, or the longest time there is.
+fn poll_time(deadline: Option<Instant>) -> PollTimeout {
+    let left = deadline.map_or(Duration::MAX, |deadline| {
+        deadline.saturating_duration_since(Instant::now())
+    });
+    let left = left.as_nanos().div_ceil(1_000_000);
+    PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
 }
 // ANCHOR_END: main_program
 
@@ -201,7 +209,7 @@ fn observer() -> Result<()> {
     };
     let second = second?;
     ensure!(!second.status.success(), "a second service runs");
-    while wait().is_ok() {} // the one that did not start
+    while wait() != Err(Errno::ECHILD) {} // the one that did not start
     let errors = String::from_utf8_lossy(&second.stderr).into_owned();
     ensure!(
         errors.contains("another service is running"),
@@ -234,10 +242,13 @@ fn stop_service(dir: &Path) -> Result<i32> {
     let state = waitpid(pid, Some(WaitPidFlag::WNOHANG))?;
     ensure!(state == WaitStatus::StillAlive, "the service: {state:?}");
     kill(pid, Signal::SIGTERM).context("cannot send SIGTERM")?;
-    let WaitStatus::Exited(_, code) = waitpid(pid, None)? else {
-        bail!("the service was killed by a signal");
-    };
-    Ok(code)
+    loop {
+        match waitpid(pid, None) {
+            Err(Errno::EINTR) => {} // here as well
+            Ok(WaitStatus::Exited(_, code)) => return Ok(code),
+            end => bail!("the service did not exit: {end:?}"),
+        }
+    }
 }
 // ANCHOR_END: observer
 
