@@ -73,9 +73,12 @@ fn wait_timeout(
     let watch = move || {
         let _ = ended.send(retry_on_intr(|| waitid(id.clone(), options)));
     };
-    thread::Builder::new()
-        .spawn(watch)
-        .context("cannot start the thread that waits")?;
+    if let Err(error) = thread::Builder::new().spawn(watch) {
+        // Nobody would notice its end: it gets no grace, and does not stay.
+        child.kill().context("cannot kill the worker")?;
+        child.wait().context("cannot wait for the worker")?;
+        return Err(error).context("cannot start the thread that waits");
+    }
     match end.recv_timeout(limit) {
         Ok(seen) => {
             seen.context("cannot wait for the end of the process")?;

@@ -24,10 +24,13 @@ trait Process: Serialize + DeserializeOwned {
             .spawn()
             .with_context(|| format!("cannot start {}", Self::NAME))?;
         if let Err(error) = send(&mut child, &fields) {
-            // The child has ended too early, and its status may say why.
-            let status = child.wait().context("cannot wait for the child")?;
-            let what = format!("{} has failed: {status}", Self::NAME);
-            return Err(error.context(what));
+            // Unread output could keep it from its end, which may say why.
+            drop(child.stdout.take());
+            let end = match child.wait() {
+                Ok(status) => format!("has failed: {status}"),
+                Err(why) => format!("cannot be waited for: {why}"),
+            };
+            return Err(error.context(format!("{} {end}", Self::NAME)));
         }
         Ok(child)
     }

@@ -152,7 +152,7 @@ fn ask(
         if unanswered.is_empty() {
             return Ok(());
         }
-        output.get_mut().until = Instant::now() + PATIENCE;
+        output.get_mut().until = Instant::now().checked_add(PATIENCE);
         let answer = read_frame(&mut output)?.context("no answer")?;
         let (request, answer) = understood(&answer)?;
         outcome.arrived += 1;
@@ -175,15 +175,16 @@ fn understood(answer: &[u8]) -> Result<(u32, u64)> {
 }
 
 // ANCHOR: timed
-/// A pipe whose reads wait until a moment, and not longer.
+/// A pipe whose reads wait until a moment, and not longer. `None` is a moment
+/// further away than any clock shows: no deadline.
 struct Timed {
     pipe: ChildStdout,
-    until: Instant,
+    until: Option<Instant>,
 }
 
 impl Timed {
     fn new(pipe: ChildStdout) -> Timed {
-        let until = Instant::now();
+        let until = Some(Instant::now());
         Timed { pipe, until }
     }
 }
@@ -191,7 +192,9 @@ impl Timed {
 impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let left = self.until.saturating_duration_since(Instant::now());
+            let left = self.until.map_or(Duration::MAX, |until| {
+                until.saturating_duration_since(Instant::now())
+            });
             // Rounded up, or the last millisecond would be no wait at all.
             let left = left.as_nanos().div_ceil(1_000_000);
             let wait = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);

@@ -116,7 +116,7 @@ impl Worker {
     // ANCHOR_END: start
 
     fn hear_ready(&mut self) -> Result<()> {
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now().checked_add(START);
         while self.output.len() < READY.len() {
             let piece = self.piece(deadline).context("it is not ready")?;
             match piece {
@@ -145,7 +145,7 @@ impl Worker {
         }
         let status = self.child.wait().context("cannot wait for the worker")?;
 
-        let deadline = Instant::now() + DRAIN;
+        let deadline = Instant::now().checked_add(DRAIN);
         let cut = loop {
             match self.piece(deadline) {
                 Ok(Some(piece)) => self.output.extend(piece),
@@ -173,8 +173,11 @@ impl Worker {
     // ANCHOR_END: stop
 
     /// The next piece of the output; `None` at its end.
-    fn piece(&self, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
-        let left = deadline.saturating_duration_since(Instant::now());
+    fn piece(&self, deadline: Option<Instant>) -> io::Result<Option<Vec<u8>>> {
+        // Further away than any clock shows: no deadline.
+        let left = deadline.map_or(Duration::MAX, |deadline| {
+            deadline.saturating_duration_since(Instant::now())
+        });
         match self.pieces.recv_timeout(left) {
             Ok(piece) => piece.map(Some),
             Err(RecvTimeoutError::Disconnected) => Ok(None),

@@ -75,9 +75,13 @@ fn start(work: &Work) -> Result<Child> {
         .spawn()
         .context("cannot start a worker")?;
     if let Err(error) = send(&mut child, &work) {
-        // The worker has ended too early, and its status may say why.
-        let status = child.wait().context("cannot wait for a worker")?;
-        return Err(error.context(format!("a worker has failed: {status}")));
+        // Unread output could keep it from its end, which may say why.
+        drop(child.stdout.take());
+        let end = match child.wait() {
+            Ok(status) => format!("has failed: {status}"),
+            Err(why) => format!("cannot be waited for: {why}"),
+        };
+        return Err(error.context(format!("a worker {end}")));
     }
     Ok(child)
 }
