@@ -32,6 +32,7 @@ macro_rules! listing {
 listing!("frame");
 listing!("worker");
 listing!("start");
+listing!("surroundings");
 listing!("map");
 listing!("supervise");
 

@@ -170,6 +170,7 @@ impl Drop for Worker {
 }
 // ANCHOR_END: start
 
+// ANCHOR: surroundings
 /// A path to the program that runs, even if its file has been replaced.
 fn this_program() -> io::Result<PathBuf> {
     match cfg!(target_os = "linux") {
@@ -186,6 +187,7 @@ fn keep_statuses() -> Result<()> {
         .context("cannot reset SIGCHLD")?;
     Ok(())
 }
+// ANCHOR_END: surroundings
 
 // ANCHOR: map
 /// In bytes: the smallest pipe that Linux gives on request.
@@ -225,7 +227,8 @@ fn map(
     let jobs = Mutex::new(jobs);
     let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
     // The window has to fit into the smallest pipe, or be a single chunk.
-    let window = window.min(SMALLEST_PIPE / (8 + 8 * chunk)).max(1);
+    let most = SMALLEST_PIPE / (8 + 8 * chunk.min(tasks.len()));
+    let window = window.min(most).max(1);
     let mut outcome = Outcome::default();
     thread::scope(|scope| {
         let mut supervisors = Vec::new();
