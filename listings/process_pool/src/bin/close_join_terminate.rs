@@ -171,8 +171,11 @@ fn supervise(
             Err(why) => why,
         };
         let _ = lock(place).worker.kill();
-        let lost = reap(place).map(|status| anyhow!("{why:#}: {status}"));
-        let _ = reply.send(Err(lost.unwrap_or_else(|error| error)));
+        let lost = match reap(place) {
+            Ok(status) => anyhow!("{why:#}: {status}"),
+            Err(error) => error.context(format!("{why:#}")),
+        };
+        let _ = reply.send(Err(lost));
         pipes = match replace(place) {
             Ok(Some(pipes)) => pipes,
             Ok(None) => {
