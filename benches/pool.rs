@@ -32,9 +32,27 @@ macro_rules! listing {
 listing!("frame");
 listing!("worker");
 listing!("start");
-listing!("surroundings");
 listing!("map");
 listing!("supervise");
+
+// The page shows these two elsewhere, so they have no anchor here.
+
+/// A path to the program that runs, even if its file has been replaced.
+fn this_program() -> io::Result<PathBuf> {
+    match cfg!(target_os = "linux") {
+        true => Ok(PathBuf::from("/proc/self/exe")),
+        false => env::current_exe(),
+    }
+}
+
+/// Whoever starts a program can have it ignore SIGCHLD. Then the kernel keeps
+/// no exit status, and every `wait` fails.
+fn keep_statuses() -> Result<()> {
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }
+        .context("cannot reset SIGCHLD")?;
+    Ok(())
+}
 
 const WORKERS: usize = 2;
 const TASKS: u64 = 100_000;

@@ -170,7 +170,6 @@ impl Drop for Worker {
 }
 // ANCHOR_END: start
 
-// ANCHOR: surroundings
 /// A path to the program that runs, even if its file has been replaced.
 fn this_program() -> io::Result<PathBuf> {
     match cfg!(target_os = "linux") {
@@ -187,7 +186,6 @@ fn keep_statuses() -> Result<()> {
         .context("cannot reset SIGCHLD")?;
     Ok(())
 }
-// ANCHOR_END: surroundings
 
 // ANCHOR: map
 /// In bytes: the smallest pipe that Linux gives on request.
