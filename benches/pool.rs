@@ -35,6 +35,25 @@ listing!("start");
 listing!("map");
 listing!("supervise");
 
+// The page shows these two elsewhere, so they have no anchor here.
+
+/// A path to the program that runs, even if its file has been replaced.
+fn this_program() -> io::Result<PathBuf> {
+    match cfg!(target_os = "linux") {
+        true => Ok(PathBuf::from("/proc/self/exe")),
+        false => env::current_exe(),
+    }
+}
+
+/// Whoever starts a program can have it ignore SIGCHLD. Then the kernel keeps
+/// no exit status, and every `wait` fails.
+fn keep_statuses() -> Result<()> {
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }
+        .context("cannot reset SIGCHLD")?;
+    Ok(())
+}
+
 const WORKERS: usize = 2;
 const TASKS: u64 = 100_000;
 const HEAVY_TASKS: u64 = 64;

@@ -36,7 +36,6 @@ impl Task {
 }
 // ANCHOR_END: task
 
-// ANCHOR: main
 fn main() -> Result<()> {
     match env::args_os().nth(1) {
         None => with_pool(3, parent),
@@ -44,7 +43,6 @@ fn main() -> Result<()> {
         Some(role) => bail!("unknown role {role:?}: expected \"worker\""),
     }
 }
-// ANCHOR_END: main
 
 fn parent(pool: &Pool) -> Result<()> {
     let mut out = io::stdout();
@@ -270,7 +268,6 @@ impl Worker {
     // ANCHOR_END: end
 }
 
-// ANCHOR: statuses
 /// Whoever starts a program can have it ignore SIGCHLD. Then the kernel keeps
 /// no exit status, and every `wait` fails.
 fn keep_statuses() -> Result<()> {
@@ -279,5 +276,4 @@ fn keep_statuses() -> Result<()> {
         .context("cannot reset SIGCHLD")?;
     Ok(())
 }
-// ANCHOR_END: statuses
 // ANCHOR_END: all

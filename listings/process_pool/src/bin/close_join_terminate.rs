@@ -150,6 +150,8 @@ struct Place {
 }
 
 struct Pipes {
+    /// The number of the last task.
+    number: u64,
     tasks: ChildStdin,
     results: BufReader<ChildStdout>,
 }
@@ -169,8 +171,11 @@ fn supervise(
             Err(why) => why,
         };
         let _ = lock(place).worker.kill();
-        let lost = reap(place).map(|status| anyhow!("{why:#}: {status}"));
-        let _ = reply.send(Err(lost.unwrap_or_else(|error| error)));
+        let lost = match reap(place) {
+            Ok(status) => anyhow!("{why:#}: {status}"),
+            Err(error) => error.context(format!("{why:#}")),
+        };
+        let _ = reply.send(Err(lost));
         pipes = match replace(place) {
             Ok(Some(pipes)) => pipes,
             Ok(None) => {
@@ -239,7 +244,9 @@ const LONGEST_ANSWER: u64 = 16 << 20;
 
 /// After an error the worker is of no use any more.
 fn ask(pipes: &mut Pipes, task: &str) -> Result<String> {
-    let task = format!("{task}\n");
+    pipes.number += 1;
+    let number = pipes.number;
+    let task = format!("{number} {task}\n");
     let sent = pipes.tasks.write_all(task.as_bytes());
     sent.context("the worker died")?;
     let mut line = String::new();
@@ -257,7 +264,10 @@ fn ask(pipes: &mut Pipes, task: &str) -> Result<String> {
     }
     let alone = pipes.results.buffer().is_empty();
     ensure!(alone, "the worker was killed: it gave more than one answer");
-    Ok(line.trim_end().to_owned())
+    let own = line.strip_prefix(&format!("{number} ")).context(
+        "the worker was killed: it printed what is not this task's answer",
+    )?;
+    Ok(own.trim_end().to_owned())
 }
 
 fn worker() -> Result<()> {
@@ -272,7 +282,9 @@ fn worker() -> Result<()> {
     let reader = thread::Builder::new().spawn(reader);
     reader.context("cannot start the thread that reads tasks")?;
     for task in tasks {
-        writeln!(io::stdout(), "{}", run(&task)?)?;
+        // The answer has the number of its task.
+        let (number, task) = task.split_once(' ').context("not a task")?;
+        writeln!(io::stdout(), "{number} {}", run(task)?)?;
     }
     Ok(())
 }
@@ -298,8 +310,12 @@ fn start_worker() -> Result<(Child, Pipes)> {
     let (Some(tasks), Some(results)) = pipes else {
         bail!("both pipes were asked for");
     };
-    let results = BufReader::new(results);
-    Ok((worker, Pipes { tasks, results }))
+    let pipes = Pipes {
+        number: 0,
+        tasks,
+        results: BufReader::new(results),
+    };
+    Ok((worker, pipes))
 }
 
 /// A path to the program that runs, even if its file has been replaced.

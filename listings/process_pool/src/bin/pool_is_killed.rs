@@ -102,7 +102,7 @@ fn start_pool() -> Result<Worker> {
         .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    Ok(Worker(pool))
+    Ok(Worker(pool, 0))
 }
 
 /// Gives an endless task to each of two workers.
@@ -138,7 +138,9 @@ fn worker() -> Result<()> {
     let reader = thread::Builder::new().spawn(reader);
     reader.context("cannot start the thread that reads tasks")?;
     for task in tasks {
-        writeln!(io::stdout(), "{}", run(&task)?)?;
+        // The answer has the number of its task.
+        let (number, task) = task.split_once(' ').context("not a task")?;
+        writeln!(io::stdout(), "{number} {}", run(task)?)?;
     }
     Ok(())
 }
@@ -156,7 +158,9 @@ impl Worker {
         };
         // None, a time that no clock can show, is no limit.
         let deadline = Instant::now().checked_add(limit);
-        let task = format!("{task}\n");
+        self.1 += 1;
+        let number = self.1;
+        let task = format!("{number} {task}\n");
         let mut rest = task.as_bytes();
         while !rest.is_empty() {
             if !ready(tasks.as_fd(), PollFlags::POLLOUT, deadline)? {
@@ -184,7 +188,9 @@ impl Worker {
         }
         let answer = String::from_utf8(answer).context("not a text")?;
         ensure!(answer.lines().count() == 1, "more than one answer");
-        Ok(Some(answer.trim_end().to_owned()))
+        let own = answer.strip_prefix(&format!("{number} "));
+        let own = own.context("it printed what is not this task's answer")?;
+        Ok(Some(own.trim_end().to_owned()))
     }
 
     /// Kills the worker, if it still lives, and tells how it has ended.
@@ -228,8 +234,9 @@ fn ready(
     }
 }
 
-/// Wherever it goes out of scope, it is ended and waited for.
-struct Worker(Child);
+/// With the number of its last task. Wherever it goes out of scope, it is
+/// ended and waited for.
+struct Worker(Child, u64);
 
 impl Drop for Worker {
     fn drop(&mut self) {
@@ -245,7 +252,7 @@ fn start_worker() -> Result<Worker> {
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    let worker = Worker(child);
+    let worker = Worker(child, 0);
     // Only the parent's ends: the worker reads and writes as ever.
     worker.0.stdin.as_ref().map_or(Ok(()), never_wait)?;
     worker.0.stdout.as_ref().map_or(Ok(()), never_wait)?;

@@ -1,5 +1,5 @@
 // ANCHOR: all
-//! Proves that a worker that was too late answers the next task wrongly.
+//! Proves that a late answer comes to the next task, and its number tells.
 
 use std::env;
 use std::io::{self, ErrorKind, Read, Write};
@@ -29,30 +29,33 @@ fn parent() -> Result<()> {
     let mut worker = start_worker()?;
     let late = worker.ask("slow", Duration::from_millis(20))?;
     assert_eq!(late, None, "the parent gives up");
-    let stale = worker.ask("7", ample)?;
-    assert_eq!(stale.as_deref(), Some("the slow result"), "no answer to 7");
+    let stale = worker.ask("7", ample).map_err(|why| why.to_string());
+    let why = "it printed what is not this task's answer".to_owned();
+    assert_eq!(stale, Err(why), "the slow result has another number");
 
     worker.end()?;
     worker = start_worker()?;
     let fresh = worker.ask("7", ample)?;
     assert_eq!(fresh.as_deref(), Some("49"));
-    println!("7 squared by the late worker: the slow result; by a new one: 49");
+    println!("7 squared by the late worker: an old answer; by a new one: 49");
     Ok(())
 }
 // ANCHOR_END: proof
 
 fn worker() -> Result<()> {
     let mut tasks = io::stdin().lines().peekable();
-    while let Some(task) = tasks.next() {
-        match task?.as_str() {
+    while let Some(line) = tasks.next() {
+        let line = line?;
+        let (number, task) = line.split_once(' ').context("not a task")?;
+        match task {
             // Slow enough: it lasts until the parent has sent another task.
             "slow" => {
                 tasks.peek();
-                println!("the slow result");
+                println!("{number} the slow result");
                 // For that one it is as slow, so nothing follows.
                 tasks.nth(1);
             }
-            number => println!("{}", number.parse::<u64>()?.pow(2)),
+            task => println!("{number} {}", task.parse::<u64>()?.pow(2)),
         }
     }
     Ok(())
@@ -73,7 +76,9 @@ impl Worker {
         };
         // None, a time that no clock can show, is no limit.
         let deadline = Instant::now().checked_add(limit);
-        let task = format!("{task}\n");
+        self.1 += 1;
+        let number = self.1;
+        let task = format!("{number} {task}\n");
         let mut rest = task.as_bytes();
         while !rest.is_empty() {
             if !ready(tasks.as_fd(), PollFlags::POLLOUT, deadline)? {
@@ -101,7 +106,9 @@ impl Worker {
         }
         let answer = String::from_utf8(answer).context("not a text")?;
         ensure!(answer.lines().count() == 1, "more than one answer");
-        Ok(Some(answer.trim_end().to_owned()))
+        let own = answer.strip_prefix(&format!("{number} "));
+        let own = own.context("it printed what is not this task's answer")?;
+        Ok(Some(own.trim_end().to_owned()))
     }
 
     /// Kills the worker, if it still lives, and tells how it has ended.
@@ -145,8 +152,9 @@ fn ready(
     }
 }
 
-/// Wherever it goes out of scope, it is ended and waited for.
-struct Worker(Child);
+/// With the number of its last task. Wherever it goes out of scope, it is
+/// ended and waited for.
+struct Worker(Child, u64);
 
 impl Drop for Worker {
     fn drop(&mut self) {
@@ -162,7 +170,7 @@ fn start_worker() -> Result<Worker> {
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    let worker = Worker(child);
+    let worker = Worker(child, 0);
     // Only the parent's ends: the worker reads and writes as ever.
     worker.0.stdin.as_ref().map_or(Ok(()), never_wait)?;
     worker.0.stdout.as_ref().map_or(Ok(()), never_wait)?;

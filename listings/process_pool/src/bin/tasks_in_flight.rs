@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use nix::sys::signal::{Signal, raise};
+use nix::sys::signal::{SigHandler, Signal, raise, signal};
 
 const WINDOW: usize = 4;
 
@@ -21,6 +21,7 @@ fn main() -> Result<()> {
 
 // ANCHOR: parent
 fn parent() -> Result<()> {
+    keep_statuses()?;
     for policy in [OnDeath::Report, OnDeath::Retry { times: 1 }] {
         // The third kills its worker once, the fifth each time.
         let tasks = [0, 0, 1, 0, 9, 0].into_iter().enumerate().map(
@@ -164,5 +165,14 @@ fn start_worker() -> Result<Child> {
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start a worker")
+}
+
+/// Whoever starts a program can have it ignore SIGCHLD. Then the kernel keeps
+/// no exit status, and every `wait` fails.
+fn keep_statuses() -> Result<()> {
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }
+        .context("cannot reset SIGCHLD")?;
+    Ok(())
 }
 // ANCHOR_END: all

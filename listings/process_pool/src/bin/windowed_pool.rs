@@ -152,14 +152,6 @@ fn start_worker(role: &'static str) -> Result<Worker> {
     })
 }
 
-/// A path to the program that runs, even if its file has been replaced.
-fn this_program() -> io::Result<PathBuf> {
-    match cfg!(target_os = "linux") {
-        true => Ok(PathBuf::from("/proc/self/exe")),
-        false => env::current_exe(),
-    }
-}
-
 impl Worker {
     /// Kills the worker, if it still lives, and tells how it has ended.
     fn end(&mut self) -> String {
@@ -176,6 +168,15 @@ impl Drop for Worker {
         let _ = self.end();
     }
 }
+// ANCHOR_END: start
+
+/// A path to the program that runs, even if its file has been replaced.
+fn this_program() -> io::Result<PathBuf> {
+    match cfg!(target_os = "linux") {
+        true => Ok(PathBuf::from("/proc/self/exe")),
+        false => env::current_exe(),
+    }
+}
 
 /// Whoever starts a program can have it ignore SIGCHLD. Then the kernel keeps
 /// no exit status, and every `wait` fails.
@@ -185,7 +186,6 @@ fn keep_statuses() -> Result<()> {
         .context("cannot reset SIGCHLD")?;
     Ok(())
 }
-// ANCHOR_END: start
 
 // ANCHOR: map
 /// In bytes: the smallest pipe that Linux gives on request.
@@ -225,7 +225,8 @@ fn map(
     let jobs = Mutex::new(jobs);
     let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
     // The window has to fit into the smallest pipe, or be a single chunk.
-    let window = window.min(SMALLEST_PIPE / (8 + 8 * chunk)).max(1);
+    let most = SMALLEST_PIPE / (8 + 8 * chunk.min(tasks.len()));
+    let window = window.min(most).max(1);
     let mut outcome = Outcome::default();
     thread::scope(|scope| {
         let mut supervisors = Vec::new();
