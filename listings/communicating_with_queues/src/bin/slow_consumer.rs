@@ -16,8 +16,9 @@ use std::{env, mem};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
-use crossbeam_channel::{bounded, never, select, unbounded};
+use crossbeam_channel::{after, bounded, never, select, unbounded};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 const MESSAGES: usize = 500;
@@ -117,6 +118,8 @@ struct Message {
 
 struct Consumer {
     input: ChildStdin,
+    // What the pipe had no room for.
+    unsent: VecDeque<u8>,
     held: VecDeque<Message>,
     // The thread that takes its answers must know how many it owes.
     owes: Arc<AtomicUsize>,
@@ -148,6 +151,9 @@ fn broker(mut producers: Crew, mut consumers: Crew) -> Result<Outcome> {
         let mut living = Vec::new();
         for (number, child) in consumers.0.iter_mut().enumerate() {
             let input = child.stdin.take().context("it has no input")?;
+            // The flag is that of this end: the consumer's reads still wait.
+            fcntl(&input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+                .context("cannot make a consumer's input non-blocking")?;
             let owes = Arc::new(AtomicUsize::new(0));
             let (owed, reporter) = (Arc::clone(&owes), reporter.clone());
             let watch = move || watch(number, child, &owed, &reporter);
@@ -156,6 +162,7 @@ fn broker(mut producers: Crew, mut consumers: Crew) -> Result<Outcome> {
                 .context("cannot start a thread")?;
             living.push(Some(Consumer {
                 input,
+                unsent: VecDeque::new(),
                 held: VecDeque::new(),
                 owes,
             }));
@@ -189,6 +196,7 @@ fn dispatch(
     let mut open = true;
     while consumers.iter().any(Option::is_some) {
         hand_out(&mut consumers, &mut waiting);
+        consumers.iter_mut().flatten().for_each(send);
         let mut living = consumers.iter().flatten();
         let done = living.all(|consumer| consumer.held.is_empty());
         if !open && waiting.is_empty() && done {
@@ -200,7 +208,14 @@ fn dispatch(
             true => messages.clone(),
             false => never(),
         };
+        // A consumer that has read half a message makes room, but no news.
+        let mut living = consumers.iter().flatten();
+        let try_again = match living.all(|it| it.unsent.is_empty()) {
+            true => never(),
+            false => after(Duration::from_millis(1)),
+        };
         select! {
+            recv(try_again) -> _ => {}
             recv(source) -> batch => match batch {
                 Ok(batch) => {
                     outcome.accepted += batch.len();
@@ -277,16 +292,26 @@ fn freest(consumers: &mut [Option<Consumer>]) -> Option<&mut Consumer> {
 }
 
 fn give(consumer: &mut Consumer, messages: impl Iterator<Item = Message>) {
-    let mut lines = String::new();
     for message in messages {
-        lines.push_str(&message.text);
-        lines.push('\n');
+        consumer.unsent.extend(message.text.as_bytes());
+        consumer.unsent.push_back(b'\n');
         consumer.held.push_back(message);
         consumer.owes.fetch_add(1, SeqCst);
     }
-    // An error means that the consumer is gone. Its last report is on the way,
-    // and brings back everything it held.
-    let _ = consumer.input.write_all(lines.as_bytes());
+}
+
+/// Writes what the pipe has room for, and does not wait for more.
+fn send(consumer: &mut Consumer) {
+    while !consumer.unsent.is_empty() {
+        match consumer.input.write(consumer.unsent.as_slices().0) {
+            Ok(length) => drop(consumer.unsent.drain(..length)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            // The consumer is gone. Its last report is on the way, and brings
+            // back everything it held.
+            Err(_) => consumer.unsent.clear(),
+        }
+    }
 }
 
 fn watch(
