@@ -321,11 +321,11 @@ fn watch(
     reporter: &Sender<Report>,
 ) {
     let silence = Cell::new(Duration::ZERO);
-    let patient = || {
+    let patient = |waited| {
         let owes = owed.load(SeqCst) > 0;
-        // Adding up pauses forgives the time in which all were stopped.
+        // Adding up waits forgives the time in which all were stopped.
         silence.set(if owes {
-            silence.get() + PAUSE
+            silence.get() + waited
         } else {
             Duration::ZERO
         });
@@ -349,7 +349,7 @@ fn serve_producer(
     queue: Sender<Vec<String>>,
     over: &Receiver<()>,
 ) -> Result<ExitStatus> {
-    let patient = || {
+    let patient = |_| {
         let over = over.try_recv() == Err(TryRecvError::Disconnected);
         ensure!(!over, "no consumer is left");
         Ok(())
@@ -365,7 +365,7 @@ fn serve_producer(
 /// with its lines, the child must end at once.
 fn follow(
     child: &mut Child,
-    patient: impl FnMut() -> Result<()>,
+    patient: impl FnMut(Duration) -> Result<()>,
     take: impl FnMut(Vec<String>) -> Result<()>,
 ) -> Result<ExitStatus> {
     let pipe = child.stdout.take().context("it has no output")?;
@@ -380,22 +380,28 @@ fn follow(
 }
 
 /// The lines of a child. They end with it, even if a child of its own holds
-/// the pipe. After each pause, the last part says whether to wait for more.
+/// the pipe. After each wait, which is a pause at most, the last part says
+/// whether to go on.
 struct Output<'a, F>(&'a mut Child, ChildStdout, F);
 
-impl<F: FnMut() -> Result<()>> Read for Output<'_, F> {
+impl<F: FnMut(Duration) -> Result<()>> Read for Output<'_, F> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let Output(child, pipe, patient) = self;
         let mut ended = false;
-        while !is_readable(pipe)? {
-            if ended {
+        loop {
+            let began = Instant::now();
+            let is_readable = is_readable(pipe)?;
+            if ended && !is_readable {
                 return Ok(0);
             }
-            patient().map_err(io::Error::other)?;
+            let waited = began.elapsed().min(PAUSE);
+            patient(waited).map_err(io::Error::other)?;
+            if is_readable {
+                return pipe.read(bytes);
+            }
             // What it wrote before its end is in the pipe: look once more.
             ended = !matches!(child.try_wait(), Ok(None));
         }
-        pipe.read(bytes)
     }
 }
 
