@@ -26,8 +26,9 @@ mod broker {
 
     use anyhow::{Context, Result, anyhow, bail, ensure};
     use crossbeam_channel::{Receiver, Sender, TryRecvError};
-    use crossbeam_channel::{bounded, never, select, unbounded};
+    use crossbeam_channel::{after, bounded, never, select, unbounded};
     use nix::errno::Errno;
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     macro_rules! listing {

@@ -16,8 +16,9 @@ use std::{env, mem};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
-use crossbeam_channel::{bounded, never, select, unbounded};
+use crossbeam_channel::{after, bounded, never, select, unbounded};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 const MESSAGES: usize = 500;
@@ -117,6 +118,8 @@ struct Message {
 
 struct Consumer {
     input: ChildStdin,
+    // What the pipe had no room for.
+    unsent: VecDeque<u8>,
     held: VecDeque<Message>,
     // The thread that takes its answers must know how many it owes.
     owes: Arc<AtomicUsize>,
@@ -148,6 +151,9 @@ fn broker(mut producers: Crew, mut consumers: Crew) -> Result<Outcome> {
         let mut living = Vec::new();
         for (number, child) in consumers.0.iter_mut().enumerate() {
             let input = child.stdin.take().context("it has no input")?;
+            // The flag is that of this end: the consumer's reads still wait.
+            fcntl(&input, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+                .context("cannot make a consumer's input non-blocking")?;
             let owes = Arc::new(AtomicUsize::new(0));
             let (owed, reporter) = (Arc::clone(&owes), reporter.clone());
             let watch = move || watch(number, child, &owed, &reporter);
@@ -156,6 +162,7 @@ fn broker(mut producers: Crew, mut consumers: Crew) -> Result<Outcome> {
                 .context("cannot start a thread")?;
             living.push(Some(Consumer {
                 input,
+                unsent: VecDeque::new(),
                 held: VecDeque::new(),
                 owes,
             }));
@@ -189,6 +196,7 @@ fn dispatch(
     let mut open = true;
     while consumers.iter().any(Option::is_some) {
         hand_out(&mut consumers, &mut waiting);
+        consumers.iter_mut().flatten().for_each(send);
         let mut living = consumers.iter().flatten();
         let done = living.all(|consumer| consumer.held.is_empty());
         if !open && waiting.is_empty() && done {
@@ -200,7 +208,14 @@ fn dispatch(
             true => messages.clone(),
             false => never(),
         };
+        // A consumer that has read half a message makes room, but no news.
+        let mut living = consumers.iter().flatten();
+        let try_again = match living.all(|it| it.unsent.is_empty()) {
+            true => never(),
+            false => after(Duration::from_millis(1)),
+        };
         select! {
+            recv(try_again) -> _ => {}
             recv(source) -> batch => match batch {
                 Ok(batch) => {
                     outcome.accepted += batch.len();
@@ -277,16 +292,26 @@ fn freest(consumers: &mut [Option<Consumer>]) -> Option<&mut Consumer> {
 }
 
 fn give(consumer: &mut Consumer, messages: impl Iterator<Item = Message>) {
-    let mut lines = String::new();
     for message in messages {
-        lines.push_str(&message.text);
-        lines.push('\n');
+        consumer.unsent.extend(message.text.as_bytes());
+        consumer.unsent.push_back(b'\n');
         consumer.held.push_back(message);
         consumer.owes.fetch_add(1, SeqCst);
     }
-    // An error means that the consumer is gone. Its last report is on the way,
-    // and brings back everything it held.
-    let _ = consumer.input.write_all(lines.as_bytes());
+}
+
+/// Writes what the pipe has room for, and does not wait for more.
+fn send(consumer: &mut Consumer) {
+    while !consumer.unsent.is_empty() {
+        match consumer.input.write(consumer.unsent.as_slices().0) {
+            Ok(length) => drop(consumer.unsent.drain(..length)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            // The consumer is gone. Its last report is on the way, and brings
+            // back everything it held.
+            Err(_) => consumer.unsent.clear(),
+        }
+    }
 }
 
 fn watch(
@@ -296,11 +321,11 @@ fn watch(
     reporter: &Sender<Report>,
 ) {
     let silence = Cell::new(Duration::ZERO);
-    let patient = || {
+    let patient = |waited| {
         let owes = owed.load(SeqCst) > 0;
-        // Adding up pauses forgives the time in which all were stopped.
+        // Adding up waits forgives the time in which all were stopped.
         silence.set(if owes {
-            silence.get() + PAUSE
+            silence.get() + waited
         } else {
             Duration::ZERO
         });
@@ -324,7 +349,7 @@ fn serve_producer(
     queue: Sender<Vec<String>>,
     over: &Receiver<()>,
 ) -> Result<ExitStatus> {
-    let patient = || {
+    let patient = |_| {
         let over = over.try_recv() == Err(TryRecvError::Disconnected);
         ensure!(!over, "no consumer is left");
         Ok(())
@@ -340,7 +365,7 @@ fn serve_producer(
 /// with its lines, the child must end at once.
 fn follow(
     child: &mut Child,
-    patient: impl FnMut() -> Result<()>,
+    patient: impl FnMut(Duration) -> Result<()>,
     take: impl FnMut(Vec<String>) -> Result<()>,
 ) -> Result<ExitStatus> {
     let pipe = child.stdout.take().context("it has no output")?;
@@ -355,22 +380,28 @@ fn follow(
 }
 
 /// The lines of a child. They end with it, even if a child of its own holds
-/// the pipe. After each pause, the last part says whether to wait for more.
+/// the pipe. After each wait, which is a pause at most, the last part says
+/// whether to go on.
 struct Output<'a, F>(&'a mut Child, ChildStdout, F);
 
-impl<F: FnMut() -> Result<()>> Read for Output<'_, F> {
+impl<F: FnMut(Duration) -> Result<()>> Read for Output<'_, F> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let Output(child, pipe, patient) = self;
         let mut ended = false;
-        while !is_readable(pipe)? {
-            if ended {
+        loop {
+            let began = Instant::now();
+            let is_readable = is_readable(pipe)?;
+            if ended && !is_readable {
                 return Ok(0);
             }
-            patient().map_err(io::Error::other)?;
+            let waited = began.elapsed().min(PAUSE);
+            patient(waited).map_err(io::Error::other)?;
+            if is_readable {
+                return pipe.read(bytes);
+            }
             // What it wrote before its end is in the pipe: look once more.
             ended = !matches!(child.try_wait(), Ok(None));
         }
-        pipe.read(bytes)
     }
 }
 
