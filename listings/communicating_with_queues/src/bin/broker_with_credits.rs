@@ -269,7 +269,11 @@ fn dispatch(
         }
     }
 
-    // The end of their input tells the consumers that there is no more.
+    // The end of their input tells the consumers that there is no more. What
+    // each owes now is its own end.
+    for consumer in consumers.iter().flatten() {
+        consumer.owes.fetch_add(1, SeqCst);
+    }
     drop(consumers);
     for report in reports {
         if let Report::Gone(_, end) = report {
