@@ -8,6 +8,8 @@
 //! has no time limit and takes no notice of processes that a block leaves
 //! behind.
 
+mod asked;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use asked::is_asked;
 use harness::batch::{self, Built, Collection, Source};
 use harness::expand::{self, Page};
 use harness::needs;
@@ -114,16 +117,6 @@ fn source(
         text: block.code.clone(),
         is_alone: false,
     }
-}
-
-/// The tests that libtest-mimic is going to run.
-fn is_asked(arguments: &Arguments, title: &str) -> bool {
-    let fits = |filter: &String| match arguments.exact {
-        true => title == filter,
-        false => title.contains(filter.as_str()),
-    };
-    arguments.filter.as_ref().is_none_or(fits)
-        && !arguments.skip.iter().any(fits)
 }
 
 fn is_verified(

@@ -4,6 +4,8 @@
 //! Each is one test here: the changed program is compiled and run under
 //! supervision.
 
+mod asked;
+
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
@@ -12,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use asked::is_asked;
 use harness::batch::{self, Built};
 use harness::edits::{self, COLLECTION, Edit, Kind};
 use harness::needs;
@@ -41,8 +44,8 @@ fn main() -> Result<()> {
     let mut open = Vec::new();
     for edit in &edits {
         let depends = depends(root, edit)?;
-        let is_asked = is_asked(&arguments, &title(edit));
-        if is_asked && !verified.holds(&title(edit), &borrowed(&depends)) {
+        let asked = is_asked(&arguments, &title(edit));
+        if asked && !verified.holds(&title(edit), &borrowed(&depends)) {
             open.push(edit.source());
         }
     }
@@ -88,16 +91,6 @@ fn print_slowest() {
 
 fn title(edit: &Edit) -> String {
     edit.to_string()
-}
-
-/// The tests that libtest-mimic is going to run.
-fn is_asked(arguments: &Arguments, title: &str) -> bool {
-    let fits = |filter: &String| match arguments.exact {
-        true => title == filter,
-        false => title.contains(filter.as_str()),
-    };
-    arguments.filter.as_ref().is_none_or(fits)
-        && !arguments.skip.iter().any(fits)
 }
 
 /// All that the outcome depends on, but for the supervisor.

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use harness::programs::{self, Program};
+use harness::supervise::{Outcome, Supervised};
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 
@@ -34,4 +35,13 @@ fn executable(name: &str) -> PathBuf {
     let program = PROGRAMS.iter().find(|program| program.name == name);
     let program = program.unwrap_or_else(|| panic!("no program {name}"));
     program.executable.clone()
+}
+
+/// The program, started by `shell`, which has its path as `$0`.
+fn started_by(shell: &str, program: &str) -> Outcome {
+    Supervised::new(SUPERVISOR, "sh")
+        .args(["-c", shell])
+        .arg(executable(program))
+        .run()
+        .unwrap()
 }

@@ -3,18 +3,9 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use harness::supervise::{Outcome, Supervised};
+use harness::supervise::Supervised;
 
-use crate::{SUPERVISOR, executable};
-
-/// The program, started by `shell`, which has its path as `$0`.
-fn started_by(shell: &str, program: &str) -> Outcome {
-    Supervised::new(SUPERVISOR, "sh")
-        .args(["-c", shell])
-        .arg(executable(program))
-        .run()
-        .unwrap()
-}
+use crate::{SUPERVISOR, executable, started_by};
 
 #[test]
 fn an_argument_that_is_not_utf8_is_no_panic() {

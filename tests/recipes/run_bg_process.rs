@@ -1,17 +1,8 @@
 //! Section `run_bg_process`.
 
-use harness::supervise::{Outcome, Supervised};
+use harness::supervise::Outcome;
 
-use crate::{SUPERVISOR, executable};
-
-/// The program, started by `shell`, which has its path as `$0`.
-fn started_by(shell: &str, program: &str) -> Outcome {
-    Supervised::new(SUPERVISOR, "sh")
-        .args(["-c", shell])
-        .arg(executable(program))
-        .run()
-        .unwrap()
-}
+use crate::started_by;
 
 fn assert_clear_error(outcome: &Outcome, text: &str) {
     let faults = outcome.faults_unless_exit(1);
