@@ -21,15 +21,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use asked::is_asked;
-use harness::batch::{self, Built, Collection, Source};
-use harness::expand::{self, Page};
-use harness::needs;
-use harness::supervise::Supervised;
-use harness::verified::Verified;
+use book::expand::{self, Page};
 use libtest_mimic::{Arguments, Failed, Trial};
 use regex::Regex;
+use running::batch::{self, Built, Collection, Source};
+use running::depends::{self, Depends};
+use running::needs;
+use running::supervise::{SUPERVISOR, Supervised};
+use running::verified::Verified;
 
-const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// skeptic compiles a block as this, whatever Cargo.toml says.
@@ -64,8 +64,8 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let arguments = Arguments::from_args();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
+    let root = running::root();
+    let verified = Arc::new(Verified::beside(&SUPERVISOR)?);
     let blocks = blocks(root)?;
     // Several blocks show pieces of one program, which is the same program
     // once its hidden lines are counted.
@@ -75,12 +75,11 @@ fn main() -> Result<()> {
             .entry((block.code.clone(), block.must_fail))
             .or_insert_with(|| format!("block_{}", block.name));
     }
-    let depends = Arc::new(depends(root)?);
     let mut open = BTreeMap::new();
     for block in &blocks {
         let source = source(block, &programs);
         if is_asked(&arguments, &block.name)
-            && !is_verified(&verified, &depends, block)
+            && !verified.holds(kind(block), &depends(root, block)?)
         {
             open.insert(source.name.clone(), source);
         }
@@ -89,16 +88,15 @@ fn main() -> Result<()> {
         true => Built::new(),
         false => {
             let open: Vec<Source> = open.into_values().collect();
-            batch::build(root, SUPERVISOR.as_ref(), COLLECTION, &open)?
+            batch::build(root, &SUPERVISOR, COLLECTION, &open)?
         }
     };
     let built = Arc::new(built);
     let trials = blocks.into_iter().map(|block| {
         let (built, verified) = (Arc::clone(&built), Arc::clone(&verified));
-        let depends = Arc::clone(&depends);
         let program = source(&block, &programs).name;
         Trial::test(block.name.clone(), move || {
-            let depends = parts(&block, &depends);
+            let depends = depends(root, &block)?;
             verified.once(kind(&block), &depends, || {
                 verify(&block, &built, &program)
             })
@@ -119,14 +117,6 @@ fn source(
     }
 }
 
-fn is_verified(
-    verified: &Verified,
-    depends: &[Vec<u8>],
-    block: &Block,
-) -> bool {
-    verified.holds(kind(block), &parts(block, depends))
-}
-
 fn kind(block: &Block) -> &'static str {
     match block.must_fail {
         true => "failing block",
@@ -134,22 +124,8 @@ fn kind(block: &Block) -> &'static str {
     }
 }
 
-/// What all blocks depend on: the versions and features of all crates.
-fn depends(root: &Path) -> Result<Vec<Vec<u8>>> {
-    let files = ["Cargo.toml", "Cargo.lock"];
-    let files = files.map(|file| root.join(file));
-    files
-        .iter()
-        .map(|file| {
-            fs::read(file)
-                .with_context(|| format!("cannot read {}", file.display()))
-        })
-        .collect()
-}
-
-fn parts<'a>(block: &'a Block, depends: &'a [Vec<u8>]) -> Vec<&'a [u8]> {
-    let all = depends.iter().map(Vec::as_slice);
-    all.chain([block.code.as_bytes()]).collect()
+fn depends(root: &Path, block: &Block) -> Result<Depends> {
+    depends::block(root, &block.section, &block.code)
 }
 
 fn verify(block: &Block, built: &Built, program: &str) -> Result<(), Failed> {
@@ -170,7 +146,7 @@ fn verify(block: &Block, built: &Built, program: &str) -> Result<(), Failed> {
             return Err(format!("{place}: was not compiled\n{repeat}").into());
         }
     };
-    let outcome = Supervised::new(SUPERVISOR, executable)
+    let outcome = Supervised::new(&*SUPERVISOR, executable)
         .deadline(DEADLINE)
         .run()?;
     let faults =

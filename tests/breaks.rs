@@ -1,6 +1,6 @@
 //! What is broken on purpose fails, and what is tried beyond the pages works.
 //!
-//! `harness/edits.rs` says what a file in `breaks` or `trials` describes.
+//! `harness/running/edits.rs` says what a file in `breaks` or `trials` describes.
 //! Each is one test here: the changed program is compiled and run under
 //! supervision.
 
@@ -8,20 +8,20 @@ mod asked;
 
 use std::collections::BTreeSet;
 use std::env;
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use asked::is_asked;
-use harness::batch::{self, Built};
-use harness::edits::{self, COLLECTION, Edit, Kind};
-use harness::needs;
-use harness::programs::{self, SECTIONS};
-use harness::supervise::Supervised;
-use harness::verified::Verified;
 use libtest_mimic::{Arguments, Failed, Trial};
+use running::batch::{self, Built};
+use running::depends;
+use running::edits::{self, COLLECTION, Edit, Kind};
+use running::needs;
+use running::programs::{self, SECTIONS};
+use running::supervise::Supervised;
+use running::verified::Verified;
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 
@@ -37,15 +37,15 @@ fn main() -> Result<()> {
     arguments
         .test_threads
         .get_or_insert_with(|| 8 * needs::cores());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let edits = edits::all(root)?;
     unique(&edits)?;
     let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
     let mut open = Vec::new();
     for edit in &edits {
-        let depends = depends(root, edit)?;
+        let depends = depends::edit(root, edit)?;
         let asked = is_asked(&arguments, &title(edit));
-        if asked && !verified.holds(&title(edit), &borrowed(&depends)) {
+        if asked && !verified.holds(&title(edit), &depends) {
             open.push(edit.source());
         }
     }
@@ -57,11 +57,10 @@ fn main() -> Result<()> {
     let trials = edits.into_iter().map(|edit| {
         let (built, verified) = (Arc::clone(&built), Arc::clone(&verified));
         Trial::test(title(&edit), move || {
-            let depends = depends(root, &edit)?;
-            let result =
-                verified.once(&title(&edit), &borrowed(&depends), || {
-                    ends_as_described(&edit, &built)
-                });
+            let depends = depends::edit(root, &edit)?;
+            let result = verified.once(&title(&edit), &depends, || {
+                ends_as_described(&edit, &built)
+            });
             // No failure, but nothing to remember either.
             match result.as_ref().err().and_then(Failed::message) {
                 Some(what) if what.starts_with(REFUSED) => {
@@ -91,22 +90,6 @@ fn print_slowest() {
 
 fn title(edit: &Edit) -> String {
     edit.to_string()
-}
-
-/// All that the outcome depends on, but for the supervisor.
-fn depends(root: &Path, edit: &Edit) -> Result<Vec<Vec<u8>>> {
-    let manifest = format!("listings/{}/Cargo.toml", edit.section);
-    Ok(vec![
-        edit.text.clone().into_bytes(),
-        format!("{:?} {:?}", edit.kind, edit.ends).into_bytes(),
-        fs::read(root.join(manifest))?,
-        fs::read(root.join("Cargo.toml"))?,
-        fs::read(root.join("Cargo.lock"))?,
-    ])
-}
-
-fn borrowed(depends: &[Vec<u8>]) -> Vec<&[u8]> {
-    depends.iter().map(Vec::as_slice).collect()
 }
 
 fn ends_as_described(edit: &Edit, built: &Built) -> Result<(), Failed> {

@@ -19,20 +19,20 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use harness::browser;
-use harness::devtools::Chromium;
-use harness::expand;
-use harness::needs::{self, NODE};
-use harness::serve::Server;
-use harness::site;
-use harness::verified::Verified;
+use book::expand;
+use book::serve::Server;
+use book::site;
 use libtest_mimic::{Arguments, Failed, Trial};
+use printing::browser;
+use printing::devtools::Chromium;
 use regex::bytes::Regex;
+use running::depends::Depends;
+use running::needs::{self, NODE};
+use running::supervise::SUPERVISOR;
+use running::verified::Verified;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tempfile::TempDir;
-
-const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 
 /// What concerns the whole book: the check and the test's name.
 const OF_THE_BOOK: [(&str, &str); 4] = [
@@ -94,7 +94,7 @@ struct Book {
 
 impl Book {
     fn build() -> Result<Book> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = running::root();
         let place = tempfile::tempdir()?;
         let mut book = site::load(root)?;
         book.config.build.build_dir = place.path().to_owned();
@@ -166,8 +166,7 @@ impl Tools {
     /// # Errors
     /// If one is missing or too old, with what a reader can do about it.
     fn find() -> Result<Tools> {
-        let folder =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
+        let folder = running::root().join("tests/browser");
         NODE.version()?;
         are_installed(&folder)?;
         let chromium = browser::find()?;
@@ -265,9 +264,12 @@ impl Desk {
             }
             Err(_) => return Ok(()), // main has said so
         };
-        let verified = Verified::beside(Path::new(SUPERVISOR))?;
+        let verified = Verified::beside(&SUPERVISOR)?;
+        let depends = Depends::default()
+            .and("what looks at it", tools.versions.as_slice())
+            .and("what is served", content);
         let name = format!("browser {check} {page}");
-        verified.once(&name, &[&tools.versions, content], || {
+        verified.once(&name, &depends, || {
             let request = Request {
                 check,
                 page,
@@ -340,7 +342,7 @@ struct Driver {
 impl Driver {
     fn start(tools: &Tools, book: &Book) -> Result<Driver> {
         let server = Server::bind(None)?;
-        let address = server.address()?;
+        let address = server.address();
         let folder = book.folder.clone();
         // It serves until this test program ends.
         thread::spawn(move || {

@@ -1,6 +1,6 @@
 //! Every claim of the book is followed by the program that proves it.
 //!
-//! `harness/claims.rs` says what form a claim has. Each claim is one test
+//! `harness/book/claims.rs` says what form a claim has. Each claim is one test
 //! here, which also runs the program.
 //!
 //! `SNAPSHOTS=overwrite cargo test --test claims` writes the page that lists
@@ -14,17 +14,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::claims::{self, Claim};
-use harness::edits;
-use harness::expand::{self, Page};
-use harness::includes;
-use harness::needs;
-use harness::programs::{self, Program, SECTIONS};
-use harness::supervise::Supervised;
-use harness::verified::Verified;
+use book::claims::{self, Claim};
+use book::expand::{self, Page};
+use book::includes;
 use libtest_mimic::{Arguments, Failed, Trial};
+use running::depends;
+use running::edits;
+use running::needs;
+use running::programs::{self, Program, SECTIONS};
+use running::supervise::{SUPERVISOR, Supervised};
+use running::verified::Verified;
 
-const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Fewer would leave pitfalls of the section unproven.
@@ -35,9 +35,9 @@ const MOST_LINES: usize = 24;
 
 fn main() -> Result<()> {
     let arguments = Arguments::from_args();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let programs = Arc::new(programs::build(root)?);
-    let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
+    let verified = Arc::new(Verified::beside(&SUPERVISOR)?);
     let pages = expand::pages(root)?;
     let mut trials = Vec::new();
     let mut provers: BTreeMap<PathBuf, usize> = BTreeMap::new();
@@ -98,8 +98,8 @@ fn title(claim: &Claim, section: &str) -> String {
 
 /// The page with all claims is what the other pages give.
 fn indexed(pages: &[Page]) -> Result<()> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(claims::INDEX);
-    let index = claims::index(pages)?;
+    let file = running::root().join(claims::INDEX);
+    let index = claims::index(pages, &SECTIONS)?;
     if env::var_os("SNAPSHOTS").is_some_and(|mode| mode == "overwrite") {
         return fs::write(&file, index)
             .with_context(|| format!("cannot write {}", claims::INDEX));
@@ -166,7 +166,7 @@ fn proven(
         .as_ref()
         .map_err(|what| anyhow::anyhow!("{what}"))?;
     ensure!(claim.text.ends_with('.'), "a claim is a sentence: end it");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let program = programs
         .iter()
         .find(|program| program.source == proof.file)
@@ -195,10 +195,10 @@ fn proven(
     if needs::is_left_out(&program.name, &source) {
         return Ok(());
     }
-    let executable = fs::read(&program.executable)?;
+    let depends = depends::listing(root, program)?;
     let name = format!("proof {}", proof.program);
-    verified.once(&name, &[&executable], || {
-        let run = Supervised::new(SUPERVISOR, &program.executable);
+    verified.once(&name, &depends, || {
+        let run = Supervised::new(&*SUPERVISOR, &program.executable);
         let outcome = run.deadline(DEADLINE).run()?;
         let faults = outcome.faults_unless_exit(0);
         ensure!(

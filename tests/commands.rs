@@ -20,14 +20,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use harness::expand;
-use harness::needs::{self, MDBOOK};
-use harness::programs::{self, Program};
-use harness::supervise::Supervised;
-use harness::verified::Verified;
+use book::expand;
 use libtest_mimic::{Arguments, Failed, Trial};
-
-const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
+use running::depends;
+use running::needs::{self, MDBOOK};
+use running::programs::{self, Program};
+use running::supervise::{SUPERVISOR, Supervised};
+use running::verified::Verified;
 
 /// A command may have to compile first.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -38,7 +37,7 @@ const LOT: usize = 6;
 
 fn main() -> Result<()> {
     let arguments = Arguments::from_args();
-    let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
+    let verified = Arc::new(Verified::beside(&SUPERVISOR)?);
     let programs = programs::build(root())?;
     let commands = commands()?;
     let started = Arc::new(started(&programs, &commands)?);
@@ -110,14 +109,13 @@ fn runs(
     if !(is_started || own) || needs::is_left_out(command, &source) {
         return Ok(());
     }
-    let depends = sources(&program.section)?;
-    let depends: Vec<&[u8]> = depends.iter().map(Vec::as_slice).collect();
+    let depends = depends::command(root(), &program.section)?;
     let words: Vec<&str> = command.split_whitespace().collect();
     verified.once(command, &depends, || ends_well(&words))
 }
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    running::root()
 }
 
 /// Each command of the `sh` fences, with the places where it stands.
@@ -192,31 +190,8 @@ fn works(command: &str) -> Result<()> {
     }
 }
 
-/// What a listing's command depends on.
-fn sources(section: &str) -> Result<Vec<Vec<u8>>> {
-    let folder = root().join("listings").join(section);
-    let mut files = vec![
-        root().join("Cargo.lock"),
-        root().join("Cargo.toml"),
-        folder.join("Cargo.toml"),
-    ];
-    for part in ["src", "src/bin", "examples"] {
-        for entry in fs::read_dir(folder.join(part)).into_iter().flatten() {
-            files.push(entry?.path());
-        }
-    }
-    files.sort();
-    let files = files.iter().filter(|file| file.is_file());
-    files
-        .map(|file| {
-            fs::read(file)
-                .with_context(|| format!("cannot read {}", file.display()))
-        })
-        .collect()
-}
-
 fn ends_well(words: &[&str]) -> Result<()> {
-    let outcome = Supervised::new(SUPERVISOR, program(words[0]))
+    let outcome = Supervised::new(&*SUPERVISOR, program(words[0]))
         .args(&words[1..])
         .current_dir(root())
         .deadline(DEADLINE)

@@ -2,13 +2,10 @@
 //! planted here, and must be caught and named.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 use std::time::Duration;
 
-use harness::expand::Page;
-use harness::includes;
-use harness::supervise::{Outcome, Supervised};
+use running::supervise::{Outcome, Supervised};
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 
@@ -176,57 +173,4 @@ fn shared_memory_of_another_program_is_no_fault() {
     let outcome = run(&format!("touch {file}"), AMPLE);
     fs::remove_file(file).unwrap();
     assert!(outcome.faults.is_empty(), "{:?}", outcome.faults);
-}
-
-fn page(source: &str) -> Vec<Page> {
-    vec![Page {
-        path: PathBuf::from("src/planted.md"),
-        source: source.to_owned(),
-        expanded: String::new(),
-    }]
-}
-
-fn problems(source: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (_, problems) = includes::check(root, &page(source));
-    problems
-        .iter()
-        .map(|problem| format!("{problem}\n"))
-        .collect()
-}
-
-const LISTING: &str = "../listings/killing_process/src/main.rs";
-
-#[test]
-fn a_good_include_is_no_problem() {
-    let source = format!("{{{{#rustdoc_include {LISTING}:worker}}}}");
-    assert_eq!(problems(&source), "");
-}
-
-#[test]
-fn a_misspelled_anchor_is_named() {
-    let source = format!("\n\n{{{{#rustdoc_include {LISTING}:wroker}}}}");
-    let found = problems(&source);
-    assert!(
-        found.starts_with("src/planted.md:3: ")
-            && found.contains("has no anchor \"wroker\"; it has: all, main"),
-        "{found}"
-    );
-}
-
-#[test]
-fn a_missing_file_is_named() {
-    let found = problems("\n{{#include ../listings/no/such.rs:all}}");
-    assert!(
-        found.starts_with(
-            "src/planted.md:2: cannot include listings/no/such.rs"
-        ),
-        "{found}"
-    );
-}
-
-#[test]
-fn an_unknown_directive_is_named() {
-    let found = problems("{{#includes x.rs}}");
-    assert!(found.contains("unknown directive"), "{found}");
 }

@@ -2,7 +2,7 @@
 //! started: it does what is on record, or it names what is wrong and ends
 //! with exit code 1.
 //!
-//! `harness/hostile.rs` lists the conditions. The programs that readers copy
+//! `harness/running/hostile.rs` lists the conditions. The programs that readers copy
 //! run under all of them; of the others, a share that is drawn by lot.
 //!
 //! Where `CI=true` chance draws the lot, elsewhere the programs' texts do.
@@ -26,13 +26,14 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use harness::hostile::{Condition, NOT_STARTED};
-use harness::needs;
-use harness::programs::{self, Declared, Kind, Program, SECTIONS};
-use harness::supervise::{Outcome, Supervised};
-use harness::verified::Verified;
 use libtest_mimic::{Arguments, Failed, Trial};
 use regex::Regex;
+use running::depends;
+use running::hostile::{Condition, NOT_STARTED};
+use running::needs;
+use running::programs::{self, Declared, Kind, Program, SECTIONS};
+use running::supervise::{Outcome, Supervised};
+use running::verified::Verified;
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 const UNDER: &str = env!("CARGO_BIN_EXE_under");
@@ -95,7 +96,7 @@ fn main() -> Result<()> {
         println!("the conditions are brought about on Linux only");
         return Ok(());
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
     let mut declared = BTreeMap::new();
     for section in SECTIONS {
@@ -165,7 +166,7 @@ fn chosen(
 }
 
 fn fingerprint(programs: &[Program]) -> Result<u64> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let mut hash = DefaultHasher::new();
     for program in programs {
         fs::read(root.join(&program.source))?.hash(&mut hash);
@@ -208,7 +209,7 @@ fn check(
     condition: Condition,
     declared: &Declared,
 ) -> Result<(), Failed> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let source = fs::read_to_string(root.join(&program.source))?;
     if needs::is_left_out(&program.name, &source) {
         return Ok(());
@@ -218,13 +219,8 @@ fn check(
         .get(&program.name)
         .and_then(|conditions| conditions.get(condition.name()));
     let free = declared.free_order.get(&program.name).map(String::as_str);
-    let depends = [
-        fs::read(&program.executable)?,
-        fs::read(root.join(program.output()))?,
-        fs::read(UNDER)?,
-        format!("{reason:?} {free:?} {:?}", condition.cause()).into_bytes(),
-    ];
-    let depends: Vec<&[u8]> = depends.iter().map(Vec::as_slice).collect();
+    let depends =
+        depends::listing(root, program)?.and_file(root, Path::new(UNDER))?;
     let name = format!("{condition} {}", program.command());
     if verified.holds(&name, &depends) {
         count(condition, Verdict::Remembered);
@@ -352,7 +348,7 @@ fn right(
     if !outcome.faults.is_empty() {
         return Ok(Err(outcome.faults.join("\n")));
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let record = fs::read_to_string(root.join(program.output()))?;
     let record = record.split_once('\n').map_or("", |(_, output)| output);
     let output = programs::redacted(&outcome.output);

@@ -2,7 +2,7 @@
 //! nobody is left behind.
 
 use anyhow::Result;
-use harness::kills;
+use running::kills;
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 

@@ -2,7 +2,7 @@
 //! answered once, or the program says what is missing.
 
 use anyhow::Result;
-use harness::kills;
+use running::kills;
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 const SECTION: &str = "communicating_with_pipes";

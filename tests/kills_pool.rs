@@ -2,8 +2,8 @@
 //! of the pool.
 
 use anyhow::{Result, ensure};
-use harness::kills::{self, Summary};
-use harness::supervise::Outcome;
+use running::kills::{self, Summary};
+use running::supervise::Outcome;
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 

@@ -2,7 +2,7 @@
 //! credits loses no message that it has accepted, and nobody waits for ever.
 
 use anyhow::{Result, ensure};
-use harness::kills;
+use running::kills;
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 const SECTION: &str = "communicating_with_queues";

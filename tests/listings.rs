@@ -12,12 +12,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use harness::needs;
-use harness::programs::{self, Kind, Program};
-use harness::supervise::{Outcome, Supervised};
-use harness::verified::Verified;
 use libtest_mimic::{Arguments, Failed, Trial};
 use regex::Regex;
+use running::depends;
+use running::needs;
+use running::programs::{self, Kind, Program};
+use running::supervise::{Outcome, Supervised};
+use running::verified::Verified;
 use snapbox::data::DataFormat;
 use snapbox::{Assert, Data};
 
@@ -29,7 +30,7 @@ static NOT_SHOWN: AtomicUsize = AtomicUsize::new(0);
 
 fn main() -> Result<()> {
     let arguments = Arguments::from_args();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
     let mut trials = vec![Trial::test("names_are_unique", {
         let programs = programs::build(root)?;
@@ -63,18 +64,12 @@ fn check(
     name: &str,
     promise: fn(&Program) -> Result<Vec<String>>,
 ) -> Result<(), Failed> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let manifest = format!("listings/{}/Cargo.toml", program.section);
+    let root = running::root();
     let source = fs::read_to_string(root.join(&program.source))?;
     if needs::is_left_out(&program.name, &source) {
         return Ok(());
     }
-    let depends = [
-        fs::read(&program.executable)?,
-        fs::read(root.join(program.output())).unwrap_or_default(),
-        fs::read(root.join(manifest))?,
-    ];
-    let depends: Vec<&[u8]> = depends.iter().map(Vec::as_slice).collect();
+    let depends = depends::listing(root, program)?;
     let name = format!("{name} {}", program.command());
     let mut refused = None;
     let mut verify = || {
@@ -154,7 +149,7 @@ fn with_output(mut faults: Vec<String>, outcome: &Outcome) -> Vec<String> {
 
 /// Holds an output against the record, or records it anew.
 fn compare(program: &Program, outcome: &Outcome) -> Result<Option<String>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let declared = programs::declared(root, &program.section)?;
     let free = declared.free_order.get(&program.name).map(String::as_str);
     let actual = format!(

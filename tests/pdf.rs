@@ -7,20 +7,20 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use harness::browser;
-use harness::devtools::Chromium;
-use harness::expand::{self, Page};
-use harness::inputs;
-use harness::needs;
-use harness::pdf;
-use harness::programs::SECTIONS;
-use harness::supervise::Supervised;
-use harness::verified::Verified;
+use book::expand::{self, Page};
+use book::inputs;
 use lopdf::Document;
+use printing::browser;
+use printing::devtools::Chromium;
+use printing::pdf;
 use pulldown_cmark::{Event, HeadingLevel, Parser, Tag, TagEnd};
+use running::depends::Depends;
+use running::needs;
+use running::programs::SECTIONS;
+use running::supervise::{SUPERVISOR, Supervised};
+use running::verified::Verified;
 
-const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
-const BOOK: &str = env!("CARGO_BIN_EXE_book");
+const PRINTER: &str = env!("CARGO_BIN_EXE_pdf");
 
 /// For a real Chromium, and for the start of a false one.
 const AMPLE: Duration = Duration::from_secs(120);
@@ -29,7 +29,7 @@ const AMPLE: Duration = Duration::from_secs(120);
 const SHORT: Duration = Duration::from_millis(300);
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    running::root()
 }
 
 #[test]
@@ -42,10 +42,11 @@ fn the_printed_book_is_whole() -> Result<()> {
         found => found?,
     };
     let version = Chromium::start(&chromium, AMPLE)?.version().to_owned();
-    let program = fs::read(BOOK)?;
-    let book = inputs::fingerprint(root())?;
-    let depends = [version.as_bytes(), &program, book.as_bytes()];
-    let verified = Verified::beside(Path::new(SUPERVISOR))?;
+    let depends = Depends::default()
+        .and("chromium --version", version.as_str())
+        .and("the book", inputs::fingerprint(root())?)
+        .and_file(root(), Path::new(PRINTER))?;
+    let verified = Verified::beside(&SUPERVISOR)?;
     verified.once("the printed book", &depends, || {
         let said = print()?;
         let pages = expand::pages(root())?;
@@ -59,7 +60,7 @@ fn the_printed_book_is_whole() -> Result<()> {
 
 /// Runs the command as the README shows it; returns what it says.
 fn print() -> Result<String> {
-    let outcome = Supervised::new(SUPERVISOR, env!("CARGO"))
+    let outcome = Supervised::new(&*SUPERVISOR, env!("CARGO"))
         .args(["run", "--", "pdf"])
         .current_dir(root())
         .deadline(Duration::from_secs(600))

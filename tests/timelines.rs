@@ -6,9 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use harness::programs::SECTIONS;
-use harness::timeline;
 use libtest_mimic::{Arguments, Failed, Trial};
+use running::programs::SECTIONS;
 use snapbox::data::DataFormat;
 use snapbox::{Assert, Data};
 
@@ -33,10 +32,10 @@ fn main() {
 }
 
 fn drawn(name: &str, file: &Path) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let events = fs::read_to_string(root.join(file).with_extension("toml"))
         .context("cannot read the events")?;
-    let svg = timeline::draw(&timeline::parse(&events)?, name)?;
+    let svg = timelines::draw(&timelines::parse(&events)?, name)?;
     let file = file.with_extension("svg");
     let expected = Data::read_from(&root.join(&file), Some(DataFormat::Text));
     Assert::new()

@@ -8,12 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use harness::needs::{self, PYTHON};
-use harness::programs::{self, SECTIONS};
-use harness::supervise::Supervised;
-use harness::verified::Verified;
+use anyhow::Result;
 use libtest_mimic::{Arguments, Failed, Trial};
+use running::depends;
+use running::needs::{self, PYTHON};
+use running::programs::{self, SECTIONS};
+use running::supervise::Supervised;
+use running::verified::Verified;
 use snapbox::data::DataFormat;
 use snapbox::{Assert, Data};
 
@@ -31,7 +32,7 @@ fn main() -> Result<()> {
     let trials = SECTIONS.map(|section| {
         let (verified, python) = (Arc::clone(&verified), Arc::clone(&python));
         Trial::test(section, move || match &*python {
-            Ok(version) => twin(&verified, section, version.as_bytes()),
+            Ok(version) => twin(&verified, section, version),
             Err(problem) if needs::on_ci() => {
                 Err(Failed::from(format!("{problem:#}")))
             }
@@ -47,9 +48,9 @@ fn main() -> Result<()> {
 fn twin(
     verified: &Verified,
     section: &str,
-    version: &[u8],
+    version: &str,
 ) -> Result<(), Failed> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let script = root.join(programs::twin(section));
     let command = format!("python3 {}", programs::twin(section).display());
     let declared = programs::declared(root, section)?;
@@ -57,12 +58,9 @@ fn twin(
         Some(_) => programs::output(section, &format!("{section}.py.txt")),
         None => programs::output(section, &format!("{section}.txt")),
     };
-    let source = fs::read(&script)
-        .with_context(|| format!("cannot read {}", script.display()))?;
     let recorded = fs::read_to_string(root.join(&record)).unwrap_or_default();
     let free = declared.free_order.get(section).cloned();
-    let order = free.clone().unwrap_or_default();
-    let depends = [version, &source, recorded.as_bytes(), order.as_bytes()];
+    let depends = depends::twin(root, section, &record, version)?;
     verified.once(&command, &depends, || {
         let outcome = Supervised::new(SUPERVISOR, "python3")
             .arg(&script)
@@ -107,7 +105,7 @@ fn difference(
 ) -> Option<String> {
     let difference = match own {
         Some(command) => {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            let root = running::root();
             let file = root.join(record);
             Assert::new()
                 .action_env("SNAPSHOTS")

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use harness::expand;
-use harness::includes::Problem;
-use harness::programs::SECTIONS;
-use harness::site;
+use book::expand;
+use book::includes::Problem;
+use book::site;
+use running::programs::SECTIONS;
 use scraper::{Html, Selector};
 
 use crate::{PAGES, problem, report, root, walk};

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use harness::expand::{self, Fence};
-use harness::programs::SECTIONS;
+use book::expand::{self, Fence};
+use running::programs::SECTIONS;
 
 use crate::{PAGES, pattern, problem, report, root};
 

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use harness::expand::{self, Page};
-use harness::includes::Problem;
-use harness::programs::SECTIONS;
+use book::expand::{self, Page};
+use book::includes::Problem;
 use regex::Regex;
+use running::programs::SECTIONS;
 
 use crate::{INCLUDES, PAGES, pattern, problem, report, root};
 

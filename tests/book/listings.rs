@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use harness::expand;
-use harness::includes::{self, Include, Part};
-use harness::programs::SECTIONS;
+use book::expand;
+use book::includes::{self, Include, Part};
+use running::programs::SECTIONS;
 
 use crate::{INCLUDES, PAGES, files, pattern, problem, report, root};
 

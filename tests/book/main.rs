@@ -5,6 +5,7 @@ mod built;
 mod fences;
 mod index;
 mod listings;
+mod planted;
 mod same_code;
 mod sections;
 
@@ -13,12 +14,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use harness::expand::{self, Page};
-use harness::includes::{self, Include, Problem};
+use book::expand::{self, Page};
+use book::includes::{self, Include, Problem};
 use regex::Regex;
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    running::root()
 }
 
 static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use harness::programs::{self, SECTIONS};
+use running::programs::{self, SECTIONS};
 
 use crate::{problem, report, root};
 

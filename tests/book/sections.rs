@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use harness::expand::{self, Page};
-use harness::programs::SECTIONS;
+use book::expand::{self, Page};
+use running::programs::SECTIONS;
 
 use crate::{PAGES, files, pattern, problem, report};
 

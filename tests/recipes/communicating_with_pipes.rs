@@ -1,6 +1,6 @@
 //! Section `communicating_with_pipes`.
 
-use harness::supervise::{Outcome, Supervised};
+use running::supervise::{Outcome, Supervised};
 
 use crate::{SUPERVISOR, executable};
 

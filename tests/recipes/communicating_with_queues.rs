@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use harness::supervise::{Outcome, Supervised};
+use running::supervise::{Outcome, Supervised};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::{SUPERVISOR, executable};

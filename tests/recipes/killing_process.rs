@@ -9,9 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::supervise::Supervised;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use running::supervise::Supervised;
 
 use crate::{SUPERVISOR, executable};
 

@@ -20,14 +20,13 @@ mod spawning_processes;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use harness::programs::{self, Program};
-use harness::supervise::{Outcome, Supervised};
+use running::programs::{self, Program};
+use running::supervise::{Outcome, Supervised};
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 
 static PROGRAMS: LazyLock<Vec<Program>> = LazyLock::new(|| {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    programs::build(root).unwrap_or_else(|error| panic!("{error:#}"))
+    programs::build(running::root()).unwrap_or_else(|error| panic!("{error:#}"))
 });
 
 /// The executable of a listing's program, built.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use harness::supervise::Supervised;
+use running::supervise::Supervised;
 
 use crate::{SUPERVISOR, executable, started_by};
 

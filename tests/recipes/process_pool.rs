@@ -11,8 +11,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::supervise::Supervised;
-use rustix::process::{Resource, Rlimit, geteuid, prlimit};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::unistd::geteuid;
+use running::supervise::Supervised;
 use tempfile::TempDir;
 
 use crate::{SUPERVISOR, executable};
@@ -35,7 +36,7 @@ impl Held {
         let copy = folder.path().join(name);
         copy_program(name, &copy);
         let (output, mut full) = io::pipe().unwrap();
-        let filled = rustix::pipe::fcntl_getpipe_size(&full).unwrap();
+        let filled = fcntl(&full, FcntlArg::F_GETPIPE_SZ).unwrap() as usize;
         full.write_all(&vec![b' '; filled]).unwrap();
         let program = Command::new(&copy)
             .stdin(Stdio::null())
@@ -113,7 +114,7 @@ fn copy_program(name: &str, copy: &Path) {
 
 /// What the book shows of a program's output.
 fn recorded(name: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let file = format!("listings/process_pool/output/{name}.txt");
     let text = fs::read_to_string(root.join(file)).unwrap();
     text.split_once('\n').unwrap().1.to_owned()
@@ -143,12 +144,10 @@ fn an_update_while_it_runs_stops_no_replacement() {
 #[test]
 fn a_loss_is_told_although_nobody_can_replace_the_worker() {
     let held = Held::new("process_pool", 3);
-    let pid = rustix::process::Pid::from_child(&held.program);
-    let none = Rlimit {
-        current: Some(3),
-        maximum: Some(3),
-    };
-    prlimit(Some(pid), Resource::Nofile, none).unwrap();
+    let limited = Command::new("prlimit")
+        .args(["--pid", &held.program.id().to_string(), "--nofile=3:3"])
+        .status();
+    assert!(limited.is_ok_and(|status| status.success()), "util-linux");
     let (output, errors, status) = held.release();
     assert_eq!(output, recorded("process_pool"));
     let word = "the pool has a worker less: cannot start /proc/self/exe: \

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use harness::supervise::Supervised;
+use running::supervise::Supervised;
 
 use crate::{SUPERVISOR, executable};
 

@@ -1,6 +1,6 @@
 //! Section `run_bg_process`.
 
-use harness::supervise::Outcome;
+use running::supervise::Outcome;
 
 use crate::started_by;
 

@@ -12,11 +12,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use harness::descendants;
-use harness::supervise::Supervised;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
+use running::descendants;
+use running::supervise::Supervised;
 use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -174,7 +174,7 @@ fn the_reason_of_a_failed_start_was_nowhere_to_be_found() {
 
 #[test]
 fn a_copied_service_was_ended_by_the_alarm_of_a_demonstration() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = running::root();
     let folder = root.join("listings/run_bg_process_no_daemon/src");
     for program in ["bin/detached_service.rs", "main.rs"] {
         let source = fs::read_to_string(folder.join(program));

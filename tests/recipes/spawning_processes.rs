@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use harness::supervise::{Outcome, Supervised};
+use running::supervise::{Outcome, Supervised};
 
 use crate::{SUPERVISOR, executable};
 

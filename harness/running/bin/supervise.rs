@@ -14,7 +14,7 @@
 //! shortly after the interpreter.
 //!
 //! `DISTURBANCE` is JSON: nothing, one process to kill, or all to be stopped
-//! and continued (see `harness::supervise::Disturbance`).
+//! and continued (see `running::supervise::Disturbance`).
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -27,11 +27,11 @@ use std::time::{Duration, Instant};
 use std::{env, fs, io, process, thread};
 
 use anyhow::{Context, Result};
-use harness::descendants::{self, Descendant};
-use harness::supervise::{Disturbance, Killed, Report};
 use nix::sys::signal::{self, SigHandler, Signal};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
+use running::descendants::{self, Descendant};
+use running::supervise::{Disturbance, Killed, Report};
 
 /// How long a sweep that kills everything waits before the next one: a
 /// program that keeps forking can outrun a single sweep.

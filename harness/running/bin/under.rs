@@ -1,14 +1,14 @@
-//! Runs a program under a hostile condition: see `harness/under.rs`.
+//! Runs a program under a hostile condition: see `harness/running/under.rs`.
 
 use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
-    match harness::under::run() {
+    match running::under::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("under: {error:#}");
-            ExitCode::from(harness::hostile::NOT_STARTED)
+            ExitCode::from(running::hostile::NOT_STARTED)
         }
     }
 }
@@ -16,5 +16,5 @@ fn main() -> ExitCode {
 #[cfg(not(target_os = "linux"))]
 fn main() -> ExitCode {
     eprintln!("under: the conditions are brought about on Linux only");
-    ExitCode::from(harness::hostile::NOT_STARTED)
+    ExitCode::from(running::hostile::NOT_STARTED)
 }

@@ -83,13 +83,18 @@ static NO_PYTHON: LazyLock<Option<String>> =
 /// this is a reader's machine. `source` is the program's text. Where
 /// `CI=true` nothing is left out, so that the check fails there.
 pub fn is_left_out(name: &str, source: &str) -> bool {
-    if on_ci() || !source.contains("Command::new(\"python3\")") {
+    if on_ci() || !starts_python(source) {
         return false;
     }
     if let Some(problem) = &*NO_PYTHON {
         eprintln!("skipped {name}: {problem}");
     }
     NO_PYTHON.is_some()
+}
+
+/// Whether the program of this text starts Python.
+pub fn starts_python(source: &str) -> bool {
+    source.contains("Command::new(\"python3\")")
 }
 
 /// Whether this runs under continuous integration, where nothing is skipped.

@@ -1,9 +1,11 @@
 //! Remembering what has been verified, so that a change re-verifies what it
 //! touches and not everything.
 //!
-//! A check is remembered under a hash of everything that it depends on: the
-//! executable, the recorded output, the supervisor. Only success is
-//! remembered. `VERIFY=all` runs everything again.
+//! A check is remembered under a hash of everything that it depends on. Every
+//! check depends on the executable that makes it, on the supervisor, on the
+//! kernel, and on who runs it; the rest it names itself, with the functions of
+//! `crate::depends`. Only success is remembered. `VERIFY=all` runs everything
+//! again.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -11,28 +13,49 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nix::sys::utsname::uname;
+use nix::unistd::geteuid;
+
+use crate::depends::Depends;
 
 /// The successes of earlier runs.
 pub struct Verified {
     folder: PathBuf,
-    supervisor: Vec<u8>,
+    /// What every check depends on.
+    always: u64,
     all: bool,
 }
 
 impl Verified {
     /// Keeps its notes beside the supervisor's executable, in Cargo's target
-    /// folder. A supervisor that changed makes every note void.
+    /// folder, for the checks of this very executable.
     ///
     /// # Errors
-    /// If the supervisor cannot be read or the folder cannot be made.
+    /// If an executable cannot be read or the folder cannot be made.
     pub fn beside(supervisor: &Path) -> Result<Verified> {
+        Verified::of(&std::env::current_exe()?, supervisor)
+    }
+
+    /// The same for another executable that makes the checks.
+    ///
+    /// # Errors
+    /// Those of [`Verified::beside`].
+    pub fn of(judge: &Path, supervisor: &Path) -> Result<Verified> {
         let folder = supervisor.with_file_name("verified");
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut hash = DefaultHasher::new();
+        for executable in [judge, supervisor] {
+            fs::read(executable)
+                .with_context(|| format!("cannot read {executable:?}"))?
+                .hash(&mut hash);
+        }
+        let system = uname().context("cannot tell which system this is")?;
+        (system.sysname(), system.release(), system.version()).hash(&mut hash);
+        geteuid().as_raw().hash(&mut hash);
         Ok(Verified {
             folder,
-            supervisor: fs::read(supervisor)
-                .with_context(|| format!("cannot read {supervisor:?}"))?,
+            always: hash.finish(),
             all: std::env::var_os("VERIFY").is_some_and(|v| v == "all"),
         })
     }
@@ -44,7 +67,7 @@ impl Verified {
     pub fn once<E>(
         &self,
         name: &str,
-        depends: &[&[u8]],
+        depends: &Depends,
         check: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
         if self.holds(name, depends) {
@@ -57,13 +80,13 @@ impl Verified {
     }
 
     /// Whether a check has succeeded before with the same `depends`.
-    pub fn holds(&self, name: &str, depends: &[&[u8]]) -> bool {
+    pub fn holds(&self, name: &str, depends: &Depends) -> bool {
         !self.all && self.note(name, depends).exists()
     }
 
-    fn note(&self, name: &str, depends: &[&[u8]]) -> PathBuf {
+    fn note(&self, name: &str, depends: &Depends) -> PathBuf {
         let mut hash = DefaultHasher::new();
-        (name, &self.supervisor, depends).hash(&mut hash);
+        (name, self.always, depends).hash(&mut hash);
         self.folder.join(format!("{:016x}", hash.finish()))
     }
 }

@@ -1,12 +1,14 @@
 //! The reader's command: builds the book and serves it on this machine.
 
+use std::env;
 use std::io::{self, Write};
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
-use harness::pdf;
-use harness::serve::Server;
-use harness::site;
+use book::serve::Server;
+use book::site;
 
 const HELP: &str = "\
 Builds the book and serves it on 127.0.0.1.
@@ -61,12 +63,7 @@ fn run() -> Result<()> {
     }
     let root = site::root()?;
     if request.task == Task::Print {
-        let printed = pdf::print(&root)?;
-        println!("The book is printed: {}", printed.file.display());
-        if let Some(remark) = printed.remark {
-            println!("Note: {remark}.");
-        }
-        return Ok(());
+        return Err(print(&root));
     }
     // A taken port is known at once, and nothing is built for it.
     let server = match request.task {
@@ -79,7 +76,7 @@ fn run() -> Result<()> {
         println!("The book is built: {}", index.display());
         return Ok(());
     };
-    let address = server.address()?;
+    let address = server.address();
     if let Some(remark) = &server.remark {
         println!("Note: {remark}.");
     }
@@ -93,6 +90,17 @@ fn run() -> Result<()> {
         }
     }
     match server.serve(&pages)? {}
+}
+
+/// Becomes the program that prints the book: whoever only reads it need not
+/// compile that one. Returns if this fails, with the reason.
+fn print(root: &Path) -> anyhow::Error {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let error = Command::new(cargo)
+        .args(["run", "--quiet", "--package", "printing"])
+        .current_dir(root)
+        .exec();
+    anyhow::Error::new(error).context("cannot start cargo")
 }
 
 fn parse(mut arguments: lexopt::Parser) -> Result<Request> {
@@ -127,5 +135,5 @@ fn has_browser() -> bool {
     cfg!(not(target_os = "linux"))
         || ["DISPLAY", "WAYLAND_DISPLAY"]
             .iter()
-            .any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))
+            .any(|name| env::var_os(name).is_some_and(|v| !v.is_empty()))
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::browser;
 use crate::devtools::Chromium;
-use crate::site;
+use book::site;
 
 /// Where the printed book goes, from the book's root.
 pub const FILE: &str = "target/book.pdf";

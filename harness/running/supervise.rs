@@ -7,11 +7,14 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+
+use crate::programs;
 
 /// Most that is read of a program's output, in bytes. After that the pipe is
 /// closed, so a program that prints without end is stopped by SIGPIPE.
@@ -24,6 +27,24 @@ const LEFT_SHARED: &str = "left shared memory";
 
 /// Where POSIX shared memory and named semaphores live on Linux.
 const SHARED_MEMORY: &str = "/dev/shm";
+
+/// This package's binary `supervise`, compiled when it is first asked for. A
+/// test of this package has it as `env!("CARGO_BIN_EXE_supervise")`.
+pub static SUPERVISOR: LazyLock<PathBuf> =
+    LazyLock::new(|| supervisor().unwrap_or_else(|error| panic!("{error:#}")));
+
+fn supervisor() -> Result<PathBuf> {
+    // Cargo compiles it for the tests of this package. By its own name it
+    // could be another one, of crates with other features.
+    let arguments = ["test", "--no-run", "--test", "faults"];
+    let compiled =
+        programs::compiled(crate::root(), &arguments.map(str::to_owned))?;
+    let (_, path) = compiled
+        .into_iter()
+        .find(|(target, _)| target.name == "supervise")
+        .context("cargo has built no supervise")?;
+    Ok(path)
+}
 
 /// What the supervising process found, as it reports it.
 #[derive(Debug, Serialize, Deserialize)]

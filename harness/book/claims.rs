@@ -12,7 +12,6 @@ use anyhow::{Context, Result};
 use regex::Regex;
 
 use crate::expand::{self, Page};
-use crate::programs::SECTIONS;
 
 /// The page that lists all claims, from the book's root.
 pub const INDEX: &str = "src/claims.md";
@@ -114,14 +113,14 @@ pub fn mentions(page: &Page) -> usize {
     ANY_CLAIM.find_iter(&page.source).count()
 }
 
-/// The page that lists all claims of `pages`, as Markdown.
+/// The page that lists all claims of `sections`, as Markdown.
 ///
 /// # Errors
 /// If a section has no page or a page no title.
-pub fn index(pages: &[Page]) -> Result<String> {
+pub fn index(pages: &[Page], sections: &[&str]) -> Result<String> {
     let mut index = INDEX_TOP.to_owned();
-    for section in SECTIONS {
-        let page = pages.iter().find(|page| page.stem() == section);
+    for section in sections {
+        let page = pages.iter().find(|page| page.stem() == *section);
         let page = page.with_context(|| format!("no page of {section}"))?;
         let title = TITLE
             .captures(&page.source)

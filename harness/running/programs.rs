@@ -105,6 +105,11 @@ pub fn output(section: &str, file: &str) -> PathBuf {
         .join(file)
 }
 
+/// A section's manifest, from the book's root.
+pub fn manifest(section: &str) -> PathBuf {
+    Path::new("listings").join(section).join("Cargo.toml")
+}
+
 /// A section's Python twin, from the book's root.
 pub fn twin(section: &str) -> PathBuf {
     Path::new("listings")
@@ -121,8 +126,8 @@ struct Message {
 }
 
 #[derive(Deserialize)]
-struct Target {
-    name: String,
+pub(crate) struct Target {
+    pub(crate) name: String,
     kind: Vec<String>,
     src_path: PathBuf,
 }
@@ -133,17 +138,51 @@ struct Target {
 /// If one does not compile, with the compiler's messages, or if an example
 /// is neither a starter nor a solution.
 pub fn build(root: &Path) -> Result<Vec<Program>> {
+    let mut arguments = vec![String::from("build")];
+    arguments.extend(["--bins".into(), "--examples".into()]);
+    for package in packages(root)? {
+        arguments.extend(["--package".into(), package]);
+    }
+    let mut programs = compiled(root, &arguments)
+        .context("the listings do not compile")?
+        .into_iter()
+        .map(|(target, executable)| program(root, target, executable))
+        .collect::<Result<Vec<_>>>()?;
+    programs.sort_by_key(|program| program.source.clone());
+    Ok(programs)
+}
+
+/// The packages of the listings: the folders in `listings`.
+fn packages(root: &Path) -> Result<Vec<String>> {
+    let folders = fs::read_dir(root.join("listings"))
+        .context("cannot read the folder listings")?;
+    let mut packages = Vec::new();
+    for folder in folders {
+        let folder = folder?;
+        if folder.path().join("Cargo.toml").is_file() {
+            packages.push(folder.file_name().to_string_lossy().into_owned());
+        }
+    }
+    packages.sort();
+    Ok(packages)
+}
+
+/// Runs Cargo; returns each executable with what it was made of.
+pub(crate) fn compiled(
+    root: &Path,
+    arguments: &[String],
+) -> Result<Vec<(Target, PathBuf)>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--workspace", "--bins", "--examples"])
-        .args(["--exclude", env!("CARGO_PKG_NAME"), "--locked"])
+        .args(arguments)
+        .args(["--quiet", "--locked"])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
-        .context("cannot run cargo build")?;
-    ensure!(output.status.success(), "the listings do not compile");
-    let mut programs = Vec::new();
+        .context("cannot run cargo")?;
+    ensure!(output.status.success(), "cargo {} failed", arguments.join(" "));
+    let mut compiled = Vec::new();
     for line in String::from_utf8(output.stdout)?.lines() {
         let message: Message = serde_json::from_str(line)
             .with_context(|| format!("cargo printed {line}"))?;
@@ -153,11 +192,10 @@ pub fn build(root: &Path) -> Result<Vec<Program>> {
         if let (Some(target), Some(executable)) =
             (message.target, message.executable)
         {
-            programs.push(program(root, target, executable)?);
+            compiled.push((target, executable));
         }
     }
-    programs.sort_by_key(|program| program.source.clone());
-    Ok(programs)
+    Ok(compiled)
 }
 
 fn program(
@@ -238,7 +276,7 @@ struct Package {
 /// # Errors
 /// If the file is missing or declares something that is not known.
 pub fn declared(root: &Path, section: &str) -> Result<Declared> {
-    let file = Path::new("listings").join(section).join("Cargo.toml");
+    let file = manifest(section);
     let text = fs::read_to_string(root.join(&file))
         .with_context(|| format!("cannot read {}", file.display()))?;
     let manifest: Manifest = toml::from_str(&text)

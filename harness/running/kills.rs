@@ -6,7 +6,6 @@
 
 use std::env;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use regex::Regex;
 
+use crate::depends::Depends;
 use crate::needs;
 use crate::programs;
 use crate::supervise::{Killed, Outcome, Supervised};
@@ -133,8 +133,7 @@ pub fn program(
     section: &str,
     name: &str,
 ) -> Result<Supervised> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let programs = programs::build(root)?;
+    let programs = programs::build(crate::root())?;
     let program = programs
         .into_iter()
         .find(|program| program.section == section && program.name == name);
@@ -161,9 +160,8 @@ pub fn once(
     if needs::on_ci() || number("KILLS")?.is_some() {
         return hunt(program);
     }
-    let executables =
-        [fs::read(program.program())?, fs::read(env::current_exe()?)?];
-    let depends: Vec<&[u8]> = executables.iter().map(Vec::as_slice).collect();
+    let depends =
+        Depends::default().and_file(crate::root(), program.program())?;
     let verified = Verified::beside(Path::new(supervisor))?;
     // One program may be hunted by several tests, each in a thread of its name.
     let thread = std::thread::current();

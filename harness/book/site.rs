@@ -11,16 +11,16 @@ use crate::expand;
 use crate::includes;
 use crate::inputs;
 
-/// The folder with `book.toml`: where Cargo says that the package is, or else
-/// the nearest one above the current folder.
+/// The folder with `book.toml`: the nearest one from where Cargo says that the
+/// package is upwards, or else from the current folder.
 ///
 /// # Errors
 /// If there is none.
 pub fn root() -> Result<PathBuf> {
-    if let Some(package) = std::env::var_os("CARGO_MANIFEST_DIR") {
-        return Ok(PathBuf::from(package));
-    }
-    let here = std::env::current_dir().context("cannot tell where this is")?;
+    let here = match std::env::var_os("CARGO_MANIFEST_DIR") {
+        Some(package) => PathBuf::from(package),
+        None => std::env::current_dir().context("cannot tell where this is")?,
+    };
     let root = here
         .ancestors()
         .find(|folder| folder.join("book.toml").is_file())

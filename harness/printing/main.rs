@@ -1,0 +1,26 @@
+//! `cargo run -- pdf`: prints the whole book to one file.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use book::site;
+use printing::pdf;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let printed = pdf::print(&site::root()?)?;
+    println!("The book is printed: {}", printed.file.display());
+    if let Some(remark) = printed.remark {
+        println!("Note: {remark}.");
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! Running the programs of the listings so that a test can rely on what it
+//! sees: with a deadline, alone in a clean folder, disturbed, killed, changed,
+//! under hostile conditions; and remembering what has succeeded.
+//!
+//! It knows the listings, not the pages: it compiles without mdBook, in
+//! seconds.
+
+use std::path::Path;
+
+pub mod batch;
+pub mod depends;
+pub mod descendants;
+pub mod edits;
+pub mod hostile;
+pub mod kills;
+pub mod needs;
+pub mod programs;
+pub mod supervise;
+#[cfg(target_os = "linux")]
+pub mod under;
+pub mod verified;
+
+/// The folder with `book.toml`.
+pub fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here)
+}
