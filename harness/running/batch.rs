@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -101,6 +102,7 @@ pub fn build(
     sources: &[Source],
 ) -> Result<Built> {
     let mut built = Built::new();
+    let start = Instant::now();
     let profile = supervisor.parent().context("Cargo's folder")?;
     let workspace = profile.join(collection.name);
     let mut left: Vec<Source> = sources.to_vec();
@@ -136,6 +138,13 @@ pub fn build(
             left.is_empty() || left.len() < before,
             "cargo build did not compile {}",
             left[0].name
+        );
+    }
+    if !sources.is_empty() {
+        println!(
+            "compiled {} programs in {:.1} s",
+            sources.len(),
+            start.elapsed().as_secs_f64()
         );
     }
     Ok(built)

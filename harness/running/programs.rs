@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use regex::Regex;
@@ -143,11 +144,17 @@ pub fn build(root: &Path) -> Result<Vec<Program>> {
     for package in packages(root)? {
         arguments.extend(["--package".into(), package]);
     }
+    let start = Instant::now();
     let mut programs = compiled(root, &arguments)
         .context("the listings do not compile")?
         .into_iter()
         .map(|(target, executable)| program(root, target, executable))
         .collect::<Result<Vec<_>>>()?;
+    // Otherwise nothing had to be compiled.
+    if start.elapsed() > Duration::from_secs(1) {
+        let took = start.elapsed().as_secs_f64();
+        println!("compiled the listings in {took:.1} s");
+    }
     programs.sort_by_key(|program| program.source.clone());
     Ok(programs)
 }
