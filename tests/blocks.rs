@@ -63,7 +63,11 @@ fn main() -> Result<()> {
         skeptic::generate_doc_tests(&pages);
         return Ok(());
     }
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Most of them wait for most of their time.
+    arguments
+        .test_threads
+        .get_or_insert_with(|| 8 * needs::cores());
     let root = running::root();
     let verified = Arc::new(Verified::beside(&SUPERVISOR)?);
     let blocks = blocks(root)?;

@@ -28,7 +28,7 @@ const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 /// Marks what is no failure: this machine refuses what the change is in.
 const REFUSED: &str = "refused: ";
 
-/// How many of those that took longest are named at the end.
+/// How many of those that cost most are named at the end.
 const SLOWEST: usize = 10;
 
 fn main() -> Result<()> {
@@ -36,9 +36,12 @@ fn main() -> Result<()> {
     // Most of them wait for most of their time.
     arguments
         .test_threads
-        .get_or_insert_with(|| 8 * needs::cores());
+        .get_or_insert_with(|| 24 * needs::cores());
     let root = running::root();
-    let edits = edits::all(root)?;
+    let mut edits = edits::all(root)?;
+    // Those that wait for a deadline cost time but no work, so they start
+    // first, and the others run beside them.
+    edits.sort_by_key(|edit| !edit.waits());
     unique(&edits)?;
     let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
     let mut open = Vec::new();
@@ -76,15 +79,29 @@ fn main() -> Result<()> {
     conclusion.exit();
 }
 
-/// How long each changed program has run.
-static TOOK: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
+/// The processor time of each changed program, how long it has run, and its
+/// name.
+static COST: Mutex<Vec<(Duration, Duration, String)>> = Mutex::new(Vec::new());
 
 /// A hang that is expected costs its whole deadline, each time.
 fn print_slowest() {
-    let mut took = TOOK.lock().unwrap_or_else(PoisonError::into_inner);
-    took.sort();
-    for (time, edit) in took.iter().rev().take(SLOWEST) {
-        println!("{:>6.1} s  {edit}", time.as_secs_f64());
+    let mut cost = COST.lock().unwrap_or_else(PoisonError::into_inner);
+    let total = |time: fn(&(Duration, Duration, String)) -> Duration| {
+        cost.iter().map(time).sum::<Duration>().as_secs_f64()
+    };
+    if !cost.is_empty() {
+        println!(
+            "ran for {:.0} s in all, of the processor {:.0} s",
+            total(|it| it.1),
+            total(|it| it.0)
+        );
+    }
+    for by_cpu in [true, false] {
+        cost.sort_by_key(|(cpu, took, _)| if by_cpu { *cpu } else { *took });
+        for (cpu, took, edit) in cost.iter().rev().take(SLOWEST) {
+            let (cpu, took) = (cpu.as_secs_f64(), took.as_secs_f64());
+            println!("{took:>5.1} s, of the processor {cpu:>4.1} s: {edit}");
+        }
     }
 }
 
@@ -110,6 +127,11 @@ fn ends_as_described(edit: &Edit, built: &Built) -> Result<(), Failed> {
     let outcome = Supervised::new(SUPERVISOR, executable)
         .deadline(edit.deadline())
         .run()?;
+    COST.lock().unwrap_or_else(PoisonError::into_inner).push((
+        outcome.cpu,
+        outcome.took,
+        edit.to_string(),
+    ));
     // The change is in what this machine refuses; a trial may want just that.
     let refused = programs::not_shown(&outcome.output);
     if let (Some(line), Kind::Break) = (refused, edit.kind) {

@@ -91,7 +91,7 @@ fn main() -> Result<()> {
     // Most of them wait for most of their time.
     arguments
         .test_threads
-        .get_or_insert_with(|| 2 * needs::cores());
+        .get_or_insert_with(|| 4 * needs::cores());
     if cfg!(not(target_os = "linux")) {
         println!("the conditions are brought about on Linux only");
         return Ok(());

@@ -29,7 +29,11 @@ const DEADLINE: Duration = Duration::from_secs(30);
 static NOT_SHOWN: AtomicUsize = AtomicUsize::new(0);
 
 fn main() -> Result<()> {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Most of them wait for most of their time.
+    arguments
+        .test_threads
+        .get_or_insert_with(|| 8 * needs::cores());
     let root = running::root();
     let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
     let mut trials = vec![Trial::test("names_are_unique", {

@@ -72,9 +72,9 @@ pub struct Ends {
     /// what stands in its file or gives it another name.
     #[serde(default)]
     pub alone: bool,
-    /// Its deadline.
-    #[serde(default = "seconds")]
-    pub seconds: u64,
+    /// Its deadline. Name one for what ends by some other deadline, too, and
+    /// it starts before the others.
+    pub seconds: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -90,9 +90,8 @@ pub enum Any {
     Any,
 }
 
-fn seconds() -> u64 {
-    20
-}
+/// The deadline of what names none, in seconds.
+const SECONDS: u64 = 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,8 +131,17 @@ impl Edit {
         }
     }
 
+    /// Whether it may end by a deadline only: its own, one that the file names
+    /// for it, or that of an exercise's check.
+    pub fn waits(&self) -> bool {
+        let is_checked = |text: &String| text.contains("not solved yet");
+        self.ends.hangs
+            || self.ends.seconds.is_some()
+            || self.ends.expect.iter().any(is_checked)
+    }
+
     pub fn deadline(&self) -> Duration {
-        Duration::from_secs(self.ends.seconds)
+        Duration::from_secs(self.ends.seconds.unwrap_or(SECONDS))
     }
 
     /// What is wrong with how the changed program ended.

@@ -57,6 +57,8 @@ pub struct Report {
     pub left: Vec<String>,
     /// From the program's start to its end.
     pub took: Duration,
+    /// The processor time of the program and its descendants.
+    pub cpu: Duration,
     /// Who was killed on request.
     pub killed: Option<Killed>,
     /// How often one of its processes was seen stopped on request.
@@ -102,6 +104,8 @@ pub struct Outcome {
     pub signal: Option<String>,
     /// From the program's start to its end.
     pub took: Duration,
+    /// The processor time of the program and its descendants.
+    pub cpu: Duration,
     /// Who was killed on request; nobody if the program ended before.
     pub killed: Option<Killed>,
     /// How often one of its processes was seen stopped on request.
@@ -289,6 +293,7 @@ impl Supervised {
             code: report.code,
             signal: report.signal,
             took: report.took,
+            cpu: report.cpu,
             killed: report.killed,
             stops: report.stops,
             faults,

@@ -27,7 +27,9 @@ use std::time::{Duration, Instant};
 use std::{env, fs, io, process, thread};
 
 use anyhow::{Context, Result};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{self, SigHandler, Signal};
+use nix::sys::time::TimeValLike;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use running::descendants::{self, Descendant};
@@ -111,11 +113,20 @@ fn supervise() -> Result<()> {
             false => left.iter().map(ToString::to_string).collect(),
         },
         took,
+        cpu: cpu_time()?,
         killed: killed.clone(),
         stops: stops.load(Ordering::SeqCst),
     };
     fs::write(report_file, serde_json::to_string(&report)?)
         .context("cannot write the report")
+}
+
+/// Of the program and its descendants, once they have been waited for.
+fn cpu_time() -> Result<Duration> {
+    let used = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let microseconds = [used.user_time(), used.system_time()]
+        .map(|time| time.num_microseconds().unsigned_abs());
+    Ok(Duration::from_micros(microseconds.iter().sum()))
 }
 
 /// What `nohup` or a shell's `&` ignores would be ignored in the program, too,
