@@ -4,43 +4,30 @@
 //! This is what plain `cargo test` starts. What follows `--` goes to each file:
 //! `cargo test -- naming` runs the tests with `naming` in their names.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use running::chromium;
+use running::needs;
 use serde::Deserialize;
 
 /// This file, which does not run itself.
 const SELF: &str = "all";
 
-/// What answers soonest comes first; what is not named here comes last.
-const ORDER: [&str; 19] = [
-    "lib",
-    "book",
-    "faults",
-    "timelines",
-    "listings",
-    "claims",
-    "blocks",
-    "recipes",
-    "twins",
-    "commands",
-    "breaks",
-    "hostile",
-    "shared_memory",
-    "ring_under_loom",
-    "kills_pipes",
-    "kills_queues",
-    "kills_barrier",
-    "kills_pool",
-    "browser",
-];
+/// Alone: it plants what the others must not see.
+const FIRST: [&str; 1] = ["faults"];
+
+/// What takes longest starts first, beside what answers soon. What is not
+/// named comes after these.
+const ORDER: [&str; 5] = ["listings", "breaks", "blocks", "hostile", "browser"];
 
 /// How often a word is said where there is no terminal to draw on.
 const QUIET: Duration = Duration::from_secs(30);
@@ -74,15 +61,16 @@ fn main() -> Result<ExitCode> {
     let start = Instant::now();
     let files = compile()?;
     println!("compiled in {:.1} s", start.elapsed().as_secs_f64());
-    let mut failures = Vec::new();
-    let mut passed = 0;
-    for (index, file) in files.iter().enumerate() {
-        let place = format!("{}/{}", index + 1, files.len());
-        let ran = run(file, &arguments, &place)?;
-        passed += ran.passed;
-        report(file, &place, &ran)?;
-        failures.extend(failures_of(file, &ran));
+    let mut board = Board::new(&files);
+    let (first, others): (Vec<usize>, Vec<usize>) = (0..files.len())
+        .partition(|&index| FIRST.contains(&files[index].name.as_str()));
+    for index in first {
+        board.run(vec![index], 1, &arguments)?;
     }
+    board.run(others, needs::cores() + 1, &arguments)?;
+    let Board {
+        failures, passed, ..
+    } = board;
     let took = start.elapsed().as_secs_f64();
     if failures.is_empty() {
         println!("all {passed} tests passed in {took:.1} s");
@@ -97,6 +85,125 @@ fn main() -> Result<ExitCode> {
         println!("  {command}");
     }
     Ok(ExitCode::FAILURE)
+}
+
+/// What is running, and what has come of the rest.
+struct Board<'a> {
+    files: &'a [File],
+    /// By place in `files`: the tests that have ended, and all.
+    running: BTreeMap<usize, (usize, usize)>,
+    ended: usize,
+    passed: usize,
+    /// Commands that repeat what has failed.
+    failures: Vec<String>,
+}
+
+/// What the thread that runs a file tells.
+enum News {
+    Counted(usize, (usize, usize)),
+    Ended(usize, Result<Ran>),
+}
+
+impl<'a> Board<'a> {
+    fn new(files: &'a [File]) -> Board<'a> {
+        Board {
+            files,
+            running: BTreeMap::new(),
+            ended: 0,
+            passed: 0,
+            failures: Vec::new(),
+        }
+    }
+
+    /// Runs the files at these places, at most so many at once.
+    fn run(
+        &mut self,
+        places: Vec<usize>,
+        at_once: usize,
+        arguments: &[OsString],
+    ) -> Result<()> {
+        let left = places.len();
+        let queue = Mutex::new(places.into_iter());
+        let (sender, news) = mpsc::channel();
+        thread::scope(|scope| {
+            for _ in 0..at_once {
+                let (sender, queue, files) = (&sender, &queue, self.files);
+                scope.spawn(move || {
+                    let next = || {
+                        queue
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .next()
+                    };
+                    while let Some(place) = next() {
+                        let count = |counts| {
+                            let _ = sender.send(News::Counted(place, counts));
+                        };
+                        let ran = run(&files[place], arguments, count);
+                        let _ = sender.send(News::Ended(place, ran));
+                    }
+                });
+            }
+            let mut left = left;
+            while left > 0 {
+                match news.recv_timeout(QUIET) {
+                    Ok(News::Counted(place, counts)) => {
+                        self.running.insert(place, counts);
+                        draw(&self.state())?;
+                    }
+                    Ok(News::Ended(place, ran)) => {
+                        left -= 1;
+                        self.ended += 1;
+                        self.running.remove(&place);
+                        draw("")?;
+                        self.report(&self.files[place], &ran?)?;
+                    }
+                    Err(_) if io::stdout().is_terminal() => {}
+                    Err(_) => println!("{}", self.state()),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// What is going on, in one line.
+    fn state(&self) -> String {
+        let running: Vec<String> = self
+            .running
+            .iter()
+            .map(|(&place, (ended, all))| {
+                format!("{} {ended} of {all}", self.files[place].name)
+            })
+            .collect();
+        let (ended, all) = (self.ended, self.files.len());
+        format!("{ended} of {all} files, now {}", running.join(", "))
+    }
+
+    fn report(&mut self, file: &File, ran: &Ran) -> Result<()> {
+        self.passed += ran.passed;
+        self.failures.extend(failures_of(file, ran));
+        let lines = match ran.success {
+            true => &ran.remarks,
+            false => &ran.output,
+        };
+        let verdict = match (ran.success, ran.failed.len()) {
+            (true, _) => String::new(),
+            (false, 0) => ", FAILED".to_owned(),
+            (false, failed) => format!(", {failed} FAILED"),
+        };
+        let mut output = io::stdout().lock();
+        writeln!(
+            output,
+            "{:<16} {:>5} passed{verdict} {:>7.1} s",
+            file.name,
+            ran.passed,
+            ran.took.as_secs_f64()
+        )?;
+        for line in lines {
+            writeln!(output, "    {line}")?;
+        }
+        Ok(())
+    }
 }
 
 /// The part of Cargo's messages that is used here.
@@ -121,11 +228,20 @@ struct Profile {
     test: bool,
 }
 
-/// Compiles all test files, those of the benchmarks on their own: what they
-/// need must not change how the crates of the others are compiled.
+/// Compiles all test files.
 fn compile() -> Result<Vec<File>> {
-    let mut files = compile_package(&[])?;
-    files.extend(compile_package(&["--package", "benches"])?);
+    let mut packages = vec![env!("CARGO_PKG_NAME"), "running", "timelines"];
+    // What needs Chromium takes long to compile.
+    match chromium::find() {
+        Err(missing) if !needs::on_ci() => {
+            println!("skipped, browser and pdf: {missing:#}");
+        }
+        _ => packages.push("printing"),
+    }
+    let mut files = compile_packages(&packages)?;
+    // On their own: what these need must not change how the crates of the
+    // others are compiled.
+    files.extend(compile_packages(&["benches"])?);
     files.sort_by_key(|file| {
         let place = ORDER.iter().position(|name| *name == file.name);
         (place.unwrap_or(ORDER.len()), file.command.clone())
@@ -133,15 +249,15 @@ fn compile() -> Result<Vec<File>> {
     Ok(files)
 }
 
-fn compile_package(package: &[&str]) -> Result<Vec<File>> {
+fn compile_packages(packages: &[&str]) -> Result<Vec<File>> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .args(["test", "--no-run", "--quiet", "--test", "*"])
         .arg("--message-format=json-render-diagnostics")
-        .args(package)
+        .args(packages.iter().flat_map(|package| ["--package", package]))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit());
-    if package.is_empty() {
+    if packages != ["benches"] {
         cargo.arg("--lib");
     }
     let output = cargo.output().context("cannot start cargo")?;
@@ -196,8 +312,13 @@ fn package(folder: &std::path::Path) -> Option<String> {
     Some(folder.file_name()?.to_string_lossy().into_owned())
 }
 
-fn run(file: &File, arguments: &[OsString], place: &str) -> Result<Ran> {
+fn run(
+    file: &File,
+    arguments: &[OsString],
+    count: impl Fn((usize, usize)),
+) -> Result<Ran> {
     let start = Instant::now();
+    count((0, 0));
     let (reader, writer) = io::pipe().context("cannot open a pipe")?;
     let mut command = Command::new(&file.executable);
     command
@@ -212,46 +333,23 @@ fn run(file: &File, arguments: &[OsString], place: &str) -> Result<Ran> {
         .with_context(|| format!("cannot start {:?}", file.executable))?;
     // The command holds the pipe's writing ends.
     drop(command);
-    let (sender, lines) = mpsc::channel();
-    thread::spawn(move || {
-        BufReader::new(reader)
-            .split(b'\n')
-            .map_while(|line| line.ok())
-            .try_for_each(|line| {
-                sender.send(String::from_utf8_lossy(&line).into_owned())
-            })
-    });
     let mut ran = Ran::default();
     let (mut total, mut ended) = (0, 0);
-    loop {
-        let line = match lines.recv_timeout(QUIET) {
-            Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => {
-                if !io::stdout().is_terminal() {
-                    let so_far = start.elapsed().as_secs();
-                    println!(
-                        "{place} {}: {ended} of {total} after {so_far} s",
-                        file.name
-                    );
-                }
-                continue;
-            }
-            Err(RecvTimeoutError::Disconnected) => break,
-        };
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
         match Line::of(&line) {
-            Line::Running(count) => total = count,
+            Line::Running(tests) => total = tests,
             Line::Test => ended += 1,
             Line::Nothing => {}
             Line::Remark => ran.remarks.push(line.clone()),
         }
-        draw(&format!("{place} {}: {ended} of {total}", file.name))?;
+        count((ended, total));
         ran.output.push(line);
     }
     ran.success = child.wait()?.success();
     ran.took = start.elapsed();
     ran.failed = failed(&ran.output);
     ran.passed = ran.output.iter().filter_map(|line| passed(line)).sum();
-    draw("")?;
     Ok(ran)
 }
 
@@ -311,30 +409,6 @@ fn draw(text: &str) -> Result<()> {
     if output.is_terminal() {
         write!(output, "\r\x1b[K{text}")?;
         output.flush()?;
-    }
-    Ok(())
-}
-
-fn report(file: &File, place: &str, ran: &Ran) -> Result<()> {
-    let mut output = io::stdout().lock();
-    let lines = match ran.success {
-        true => &ran.remarks,
-        false => &ran.output,
-    };
-    let verdict = match (ran.success, ran.failed.len()) {
-        (true, _) => String::new(),
-        (false, 0) => ", FAILED".to_owned(),
-        (false, failed) => format!(", {failed} FAILED"),
-    };
-    writeln!(
-        output,
-        "{place:>5} {:<16} {:>5} passed{verdict} {:>7.1} s",
-        file.name,
-        ran.passed,
-        ran.took.as_secs_f64()
-    )?;
-    for line in lines {
-        writeln!(output, "      {line}")?;
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 const REFUSED: &str = "refused: ";
 
 /// How many of those that cost most are named at the end.
-const SLOWEST: usize = 10;
+const SLOWEST: usize = 3;
 
 fn main() -> Result<()> {
     let mut arguments = Arguments::from_args();

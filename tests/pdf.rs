@@ -10,10 +10,10 @@ use anyhow::{Context, Result, ensure};
 use book::expand::{self, Page};
 use book::inputs;
 use lopdf::Document;
-use printing::browser;
 use printing::devtools::Chromium;
 use printing::pdf;
 use pulldown_cmark::{Event, HeadingLevel, Parser, Tag, TagEnd};
+use running::chromium;
 use running::depends::Depends;
 use running::needs;
 use running::programs::SECTIONS;
@@ -34,7 +34,7 @@ fn root() -> &'static Path {
 
 #[test]
 fn the_printed_book_is_whole() -> Result<()> {
-    let chromium = match browser::find() {
+    let chromium = match chromium::find() {
         Err(missing) if !needs::on_ci() => {
             eprintln!("skipped: {missing:#}");
             return Ok(());

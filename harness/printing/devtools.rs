@@ -16,11 +16,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use command_fds::{CommandFdExt, FdMapping};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use running::chromium::OLDEST;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// The oldest Chromium that prints the book and shows its pages.
-pub const OLDEST: u32 = 112;
 
 /// How long the processes of Chromium may take to end once they are to.
 const LEAVING: Duration = Duration::from_secs(10);

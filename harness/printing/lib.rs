@@ -2,6 +2,5 @@
 //!
 //! It uses the book's wing for the pages. No other wing needs Chromium.
 
-pub mod browser;
 pub mod devtools;
 pub mod pdf;

@@ -11,9 +11,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
-use crate::browser;
 use crate::devtools::Chromium;
 use book::site;
+use running::chromium;
 
 /// Where the printed book goes, from the book's root.
 pub const FILE: &str = "target/book.pdf";
@@ -45,7 +45,7 @@ pub struct Printed {
 /// If there is no Chromium, or if it does not print; or if the book cannot be
 /// built.
 pub fn print(root: &Path) -> Result<Printed> {
-    let chromium = browser::find()?;
+    let chromium = chromium::find()?;
     let file = root.join(FILE);
     fs::create_dir_all(root.join("target"))
         .context("cannot make the folder target")?;

@@ -15,7 +15,7 @@ use regex::Regex;
 
 use crate::depends::Depends;
 use crate::needs;
-use crate::programs;
+use crate::programs::{self, Program};
 use crate::supervise::{Killed, Outcome, Supervised};
 use crate::verified::Verified;
 
@@ -133,13 +133,16 @@ pub fn program(
     section: &str,
     name: &str,
 ) -> Result<Supervised> {
-    let programs = programs::build(crate::root())?;
-    let program = programs
-        .into_iter()
+    static PROGRAMS: LazyLock<Vec<Program>> = LazyLock::new(|| {
+        programs::build(crate::root())
+            .unwrap_or_else(|error| panic!("{error:#}"))
+    });
+    let program = PROGRAMS
+        .iter()
         .find(|program| program.section == section && program.name == name);
     let program =
         program.with_context(|| format!("{section} has no program {name}"))?;
-    Ok(Supervised::new(supervisor, program.executable)
+    Ok(Supervised::new(supervisor, &program.executable)
         .deadline(DEADLINE)
         .grace(DEADLINE))
 }

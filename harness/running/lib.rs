@@ -8,6 +8,7 @@
 use std::path::Path;
 
 pub mod batch;
+pub mod chromium;
 pub mod depends;
 pub mod descendants;
 pub mod edits;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -188,7 +189,11 @@ pub(crate) fn compiled(
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo")?;
-    ensure!(output.status.success(), "cargo {} failed", arguments.join(" "));
+    ensure!(
+        output.status.success(),
+        "cargo {} failed",
+        arguments.join(" ")
+    );
     let mut compiled = Vec::new();
     for line in String::from_utf8(output.stdout)?.lines() {
         let message: Message = serde_json::from_str(line)
@@ -299,14 +304,20 @@ pub fn not_shown(output: &str) -> Option<&str> {
 
 /// Replaces what differs from run to run: process and thread numbers.
 pub fn redacted(output: &str) -> String {
-    const RULES: [(&str, &str); 2] = [
-        (r"\b(pid|PID) \d+", "$1 [PID]"),
-        (r"\((\d+)\) panicked at", "([TID]) panicked at"),
-    ];
+    // To compile a pattern takes longer than to run most programs.
+    static RULES: LazyLock<[(Regex, &str); 2]> = LazyLock::new(|| {
+        [
+            (r"\b(pid|PID) \d+", "$1 [PID]"),
+            (r"\((\d+)\) panicked at", "([TID]) panicked at"),
+        ]
+        .map(|(pattern, replacement)| {
+            let rule = Regex::new(pattern).expect("the rules are constants");
+            (rule, replacement)
+        })
+    });
     let mut text = output.to_owned();
-    for (pattern, replacement) in RULES {
-        let rule = Regex::new(pattern).expect("the rules are constants");
-        text = rule.replace_all(&text, replacement).into_owned();
+    for (rule, replacement) in &*RULES {
+        text = rule.replace_all(&text, *replacement).into_owned();
     }
     text
 }

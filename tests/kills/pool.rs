@@ -1,11 +1,10 @@
 //! A pool survives the death of any worker, and no worker survives the death
 //! of the pool.
 
+use crate::SUPERVISOR;
 use anyhow::{Result, ensure};
 use running::kills::{self, Summary};
 use running::supervise::Outcome;
-
-const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 
 /// Runs a program of the pool; `judge` looks at what it says if it lives, and
 /// `check` at all runs together.

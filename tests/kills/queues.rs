@@ -1,10 +1,10 @@
 //! The queues: whichever process dies, and whenever it does, the broker with
 //! credits loses no message that it has accepted, and nobody waits for ever.
 
+use crate::SUPERVISOR;
 use anyhow::{Result, ensure};
 use running::kills;
 
-const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 const SECTION: &str = "communicating_with_queues";
 
 /// A dead consumer costs nothing. A dead producer is an error, and what it

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::devtools::OLDEST;
+/// The oldest one that is known to work.
+pub const OLDEST: u32 = 112;
 
 /// What Chromium is called, by who packages it.
 const NAMES: [&str; 5] = [

@@ -1,10 +1,9 @@
 //! A barrier survives the death of any process: nobody waits for ever, and
 //! nobody is left behind.
 
+use crate::SUPERVISOR;
 use anyhow::Result;
 use running::kills;
-
-const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 
 /// The programs that report how each party has ended.
 fn hunt(name: &str) -> Result<()> {

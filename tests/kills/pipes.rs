@@ -1,10 +1,10 @@
 //! The pipes: whichever process dies, and whenever it does, each request is
 //! answered once, or the program says what is missing.
 
+use crate::SUPERVISOR;
 use anyhow::Result;
 use running::kills;
 
-const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 const SECTION: &str = "communicating_with_pipes";
 
 /// The requests of a child that dies go to the next.
