@@ -77,10 +77,11 @@ impl Server {
 
     fn listen(port: u16) -> io::Result<Server> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let folder = Arc::new(OnceLock::new());
+        let folder = Arc::new(OnceLock::<PathBuf>::new());
         let pages = Arc::clone(&folder);
         let listening = oxhttp::Server::new(move |request| {
-            answer(pages.get().map(PathBuf::as_path), request)
+            // A browser that is early waits until the pages are built.
+            answer(pages.wait(), request)
         })
         .bind(address)
         .spawn()?;
@@ -111,19 +112,12 @@ impl Server {
     }
 }
 
-/// The answer to one request, before the pages are built and after.
-fn answer(folder: Option<&Path>, request: &Request<Body>) -> Response<Body> {
+fn answer(folder: &Path, request: &Request<Body>) -> Response<Body> {
     if ![Method::GET, Method::HEAD].contains(request.method()) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "a book is read");
         set(&mut answer, ALLOW, "GET, HEAD");
         return answer;
     }
-    let Some(folder) = folder else {
-        return text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The book is being built: load this page again.",
-        );
-    };
     let path = request.uri().path();
     let mut answer = match inside(folder, path) {
         // Links on the page that a folder stands for are relative to it.
@@ -203,7 +197,7 @@ fn set(
 mod tests {
     use super::*;
 
-    fn ask(folder: Option<&Path>, method: Method, path: &str) -> (u16, String) {
+    fn ask(folder: &Path, method: Method, path: &str) -> (u16, String) {
         let request = Request::builder().method(method).uri(path);
         let request = request.body(Body::empty()).unwrap();
         let answer = answer(folder, &request);
@@ -225,7 +219,7 @@ mod tests {
         ] {
             fs::write(place.path().join(file), text).unwrap();
         }
-        let get = |path| ask(Some(&folder), Method::GET, path);
+        let get = |path| ask(&folder, Method::GET, path);
         assert_eq!(get("/"), (200, "the first page".to_owned()));
         assert_eq!(get("/deep/a%20page.html?x"), (200, "a page".to_owned()));
         assert_eq!(get("/deep").0, 308);
@@ -239,10 +233,9 @@ mod tests {
         ] {
             assert_eq!(get(outside), (404, "no such page".to_owned()));
         }
-        let head = ask(Some(&folder), Method::HEAD, "/");
+        let head = ask(&folder, Method::HEAD, "/");
         assert_eq!(head, (200, String::new()));
-        assert_eq!(ask(Some(&folder), Method::POST, "/").0, 405);
-        assert_eq!(ask(None, Method::GET, "/").0, 503);
+        assert_eq!(ask(&folder, Method::POST, "/").0, 405);
     }
 
     #[test]

@@ -2,9 +2,14 @@
 //! [`crate::verified`]). `tests/memory.rs` changes each file that could matter
 //! and sees that the check would run again.
 
+use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
 use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
@@ -42,17 +47,16 @@ impl Depends {
     /// # Errors
     /// If it cannot be read.
     pub fn and_file(self, root: &Path, file: &Path) -> Result<Depends> {
-        let content = fs::read(root.join(file))
+        let digest = digest(&root.join(file))
             .with_context(|| format!("cannot read {}", file.display()))?;
-        Ok(self.and(&file.to_string_lossy(), content))
+        Ok(self.and(&file.to_string_lossy(), digest.to_le_bytes()))
     }
 
     /// Adds a file, or that there is none.
     fn and_file_if_any(self, root: &Path, file: &Path) -> Depends {
-        let content = fs::read(root.join(file));
         let name = file.to_string_lossy().into_owned();
-        match content {
-            Ok(content) => self.and(&name, content),
+        match digest(&root.join(file)) {
+            Ok(digest) => self.and(&name, digest.to_le_bytes()),
             Err(_) => self.and(&format!("no {name}"), []),
         }
     }
@@ -74,6 +78,32 @@ impl Depends {
             false => self,
         }
     }
+}
+
+/// A number that changes with the file's content. Hundreds of checks depend on
+/// the same executables, so each is read once, until it is written again.
+pub(crate) fn digest(file: &Path) -> io::Result<u64> {
+    /// Device, inode, length, and when it was changed, as the kernel says.
+    type Version = (u64, u64, u64, i64, i64);
+    static KNOWN: Mutex<BTreeMap<Version, u64>> = Mutex::new(BTreeMap::new());
+
+    let about = fs::metadata(file)?;
+    let version = (
+        about.dev(),
+        about.ino(),
+        about.len(),
+        about.ctime(),
+        about.ctime_nsec(),
+    );
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(digest) = known().get(&version) {
+        return Ok(*digest);
+    }
+    let mut hash = DefaultHasher::new();
+    fs::read(file)?.hash(&mut hash);
+    let digest = hash.finish();
+    known().insert(version, digest);
+    Ok(digest)
 }
 
 /// How a listing runs: its executable, its record, what its package declares.
@@ -152,9 +182,9 @@ pub fn twin(
     record: &Path,
     version: &str,
 ) -> Result<Depends> {
-    Ok(Depends::default()
+    Depends::default()
         .and("python3 --version", version)
         .and_file(root, &programs::twin(section))?
         .and_file_if_any(root, record)
-        .and_file(root, &programs::manifest(section))?)
+        .and_file(root, &programs::manifest(section))
 }

@@ -16,7 +16,6 @@ use nix::unistd::Pid;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descendant {
     pub pid: Pid,
-    pub parent: Pid,
     /// As in `/proc/PID/stat`: `R` running, `S` sleeping, `Z` zombie, …
     pub state: char,
     /// The command line, or the short name where there is none (zombies).
@@ -67,7 +66,6 @@ pub fn wait_for(child: Pid) -> nix::Result<(WaitStatus, Vec<Descendant>)> {
     let left = match killpg(child, None) {
         Ok(()) => vec![Descendant {
             pid: child,
-            parent: Pid::this(),
             state: 'R',
             command: "a process of the program's group".to_owned(),
         }],
@@ -133,12 +131,12 @@ fn all() -> Vec<Descendant> {
             return found;
         }
         family.extend(inside.iter().map(|process| process.pid));
-        found.extend(inside);
+        found.extend(inside.into_iter().map(Descendant::from));
         others = outside;
     }
 }
 
-fn processes() -> Vec<Descendant> {
+fn processes() -> Vec<Process> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -150,22 +148,42 @@ fn processes() -> Vec<Descendant> {
 
 /// Reads `/proc/PID/stat`: `PID (name) state parent …`, see proc_pid_stat(5).
 /// The name may hold blanks and brackets, so the last bracket counts.
-fn process(pid: i32) -> Option<Descendant> {
+fn process(pid: i32) -> Option<Process> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (before, after) = stat.rsplit_once(')')?;
     let mut fields = after.split_whitespace();
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
-    let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let command = String::from_utf8_lossy(&command).replace('\0', " ");
-    let command = match command.trim() {
-        "" => before.split_once('(')?.1.to_owned(),
-        line => line.to_owned(),
-    };
-    Some(Descendant {
+    Some(Process {
         pid: Pid::from_raw(pid),
         parent: Pid::from_raw(parent),
         state,
-        command,
+        name: before.split_once('(')?.1.to_owned(),
     })
+}
+
+/// Any process of this machine.
+struct Process {
+    pid: Pid,
+    parent: Pid,
+    state: char,
+    /// At most 15 bytes: see proc_pid_comm(5).
+    name: String,
+}
+
+impl From<Process> for Descendant {
+    /// Asks for the whole command line, which would take too long for all.
+    fn from(process: Process) -> Descendant {
+        let file = format!("/proc/{}/cmdline", process.pid);
+        let command = std::fs::read(file).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        Descendant {
+            pid: process.pid,
+            state: process.state,
+            command: match command.trim() {
+                "" => process.name,
+                line => line.to_owned(),
+            },
+        }
+    }
 }

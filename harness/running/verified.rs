@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use nix::sys::utsname::uname;
 use nix::unistd::geteuid;
 
-use crate::depends::Depends;
+use crate::depends::{self, Depends};
 
 /// The successes of earlier runs.
 pub struct Verified {
@@ -46,7 +46,7 @@ impl Verified {
             .with_context(|| format!("cannot make {}", folder.display()))?;
         let mut hash = DefaultHasher::new();
         for executable in [judge, supervisor] {
-            fs::read(executable)
+            depends::digest(executable)
                 .with_context(|| format!("cannot read {executable:?}"))?
                 .hash(&mut hash);
         }

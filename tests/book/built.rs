@@ -3,24 +3,36 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use book::expand;
 use book::includes::Problem;
 use book::site;
 use running::programs::SECTIONS;
 use scraper::{Html, Selector};
+use tempfile::TempDir;
 
-use crate::{PAGES, problem, report, root, walk};
+use crate::{PAGES, once, problem, report, root, walk};
 
 /// Beyond what every mdBook brings: the page itself, and the book's own style
 /// and script. In bytes.
 const HEAVIEST: u64 = 310_000;
 
-#[test]
-fn no_page_is_heavy() {
+/// The built pages, and what holds their folder.
+static BUILT: LazyLock<(PathBuf, TempDir)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let built = site::build_into(root(), folder.path())
         .unwrap_or_else(|error| panic!("{error:#}"));
+    (built, folder)
+});
+
+#[test]
+fn no_page_is_heavy() {
+    once("no page is heavy", weigh);
+}
+
+fn weigh() {
+    let built = &BUILT.0;
     let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
     let ours: u64 = walk(&built.join("theme")).iter().map(size).sum();
     let mut problems = Vec::new();
@@ -38,10 +50,12 @@ fn no_page_is_heavy() {
 /// page has one id twice.
 #[test]
 fn every_link_resolves() {
-    let folder = tempfile::tempdir().unwrap();
-    let built = site::build_into(root(), folder.path())
-        .unwrap_or_else(|error| panic!("{error:#}"));
-    let html: BTreeMap<PathBuf, Html> = walk(&built)
+    once("every link resolves", follow_links);
+}
+
+fn follow_links() {
+    let built = &BUILT.0;
+    let html: BTreeMap<PathBuf, Html> = walk(built)
         .into_iter()
         .filter(|path| path.extension().is_some_and(|it| it == "html"))
         .map(|path| {

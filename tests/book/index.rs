@@ -10,7 +10,7 @@ use book::includes::Problem;
 use regex::Regex;
 use running::programs::SECTIONS;
 
-use crate::{INCLUDES, PAGES, pattern, problem, report, root};
+use crate::{INCLUDES, PAGES, once, pattern, problem, report, root};
 
 /// Python's own words, which are no names to look up.
 const KEYWORDS: [&str; 4] = ["as", "class", "if", "with"];
@@ -19,6 +19,10 @@ const KEYWORDS: [&str; 4] = ["as", "class", "if", "with"];
 /// code, on the page that the row leads to, or in the script shown there.
 #[test]
 fn every_name_of_pythons_stands_where_its_row_leads() {
+    once("every name of Python's", look_up_names);
+}
+
+fn look_up_names() {
     let mut problems = Vec::new();
     let mut names = 0;
     for file in ["src/introduction.md", "src/cheat_sheet.md"] {

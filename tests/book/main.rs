@@ -9,6 +9,7 @@ mod planted;
 mod same_code;
 mod sections;
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,11 @@ use std::sync::LazyLock;
 
 use book::expand::{self, Page};
 use book::includes::{self, Include, Problem};
+use book::inputs;
 use regex::Regex;
+use running::depends::Depends;
+use running::supervise::SUPERVISOR;
+use running::verified::Verified;
 
 fn root() -> &'static Path {
     running::root()
@@ -28,6 +33,22 @@ static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
 
 static INCLUDES: LazyLock<(Vec<Include>, Vec<Problem>)> =
     LazyLock::new(|| includes::check(root(), &PAGES));
+
+/// Makes a check of the pages unless it has succeeded since the pages, the
+/// listings and the theme last changed.
+fn once(name: &str, check: impl FnOnce()) {
+    let depends = Depends::default()
+        .and("the book", inputs::fingerprint(root()).unwrap());
+    let verified = Verified::beside(&SUPERVISOR).unwrap();
+    let checked: Result<(), Infallible> = verified.once(name, &depends, || {
+        check(); // or panics, and is not remembered
+        Ok(())
+    });
+    match checked {
+        Ok(()) => {}
+        Err(never) => match never {},
+    }
+}
 
 /// Fails with all problems at once: mending one by one would take many runs.
 fn report<P: Display>(problems: &[P]) {
