@@ -245,10 +245,12 @@ fn compile() -> Result<Vec<File>> {
         }
         _ => packages.push("printing"),
     }
-    let mut files = compile_packages(&packages)?;
-    // On their own: what these need must not change how the crates of the
-    // others are compiled.
-    files.extend(compile_packages(&["benches"])?);
+    let mut files = compile_tests(&packages, &["--lib", "--test=*"])?;
+    // Beside the others the crates have the features that the others want,
+    // and need not be compiled again.
+    packages.push("benches");
+    let tests = ["--test=shared_memory", "--test=ring_under_loom"];
+    files.extend(compile_tests(&packages, &tests)?);
     files.sort_by_key(|file| {
         let place = ORDER.iter().position(|name| *name == file.name);
         (place.unwrap_or(ORDER.len()), file.command.clone())
@@ -256,17 +258,15 @@ fn compile() -> Result<Vec<File>> {
     Ok(files)
 }
 
-fn compile_packages(packages: &[&str]) -> Result<Vec<File>> {
+fn compile_tests(packages: &[&str], tests: &[&str]) -> Result<Vec<File>> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo
-        .args(["test", "--no-run", "--quiet", "--test", "*"])
+        .args(["test", "--no-run", "--quiet"])
         .arg("--message-format=json-render-diagnostics")
         .args(packages.iter().flat_map(|package| ["--package", package]))
+        .args(tests)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit());
-    if packages != ["benches"] {
-        cargo.arg("--lib");
-    }
     let output = cargo.output().context("cannot start cargo")?;
     ensure!(output.status.success(), "the tests do not compile");
     let messages = String::from_utf8(output.stdout)?;

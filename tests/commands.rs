@@ -37,7 +37,7 @@ const RUN_DEADLINE: Duration = Duration::from_secs(120);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Listings that Cargo is started for wherever the tests run.
-const LOT: usize = 6;
+const LOT: usize = 3;
 
 fn main() -> Result<()> {
     let arguments = Arguments::from_args();

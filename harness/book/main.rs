@@ -85,7 +85,7 @@ fn run() -> Result<()> {
     if !request.no_open && has_browser() {
         // The address is on the screen: a browser that fails to open is no
         // reason to stop.
-        if let Err(error) = opener::open_browser(&address) {
+        if let Err(error) = open::that_detached(&address) {
             eprintln!("No browser opened ({error}): open the address by hand.");
         }
     }
