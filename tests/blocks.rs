@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -96,13 +96,18 @@ fn main() -> Result<()> {
         }
     };
     let built = Arc::new(built);
+    let ended: BTreeMap<&String, Arc<Ended>> = programs
+        .values()
+        .map(|name| (name, Arc::default()))
+        .collect();
     let trials = blocks.into_iter().map(|block| {
         let (built, verified) = (Arc::clone(&built), Arc::clone(&verified));
         let program = source(&block, &programs).name;
+        let ended = Arc::clone(&ended[&program]);
         Trial::test(block.name.clone(), move || {
             let depends = depends(root, &block)?;
             verified.once(kind(&block), &depends, || {
-                verify(&block, &built, &program)
+                verify(&block, &built, &program, &ended)
             })
         })
     });
@@ -132,34 +137,42 @@ fn depends(root: &Path, block: &Block) -> Result<Depends> {
     depends::block(root, &block.section, &block.code)
 }
 
-fn verify(block: &Block, built: &Built, program: &str) -> Result<(), Failed> {
-    let place = format!("{}:{}", block.page.display(), block.line);
-    let repeat = format!(
-        "repeat with: cargo test --test blocks -- --exact {}",
-        block.name
-    );
+/// How the program of a block ended, once it has been run for one of them.
+type Ended = OnceLock<Result<(), String>>;
+
+fn verify(
+    block: &Block,
+    built: &Built,
+    program: &str,
+    ended: &Ended,
+) -> Result<(), Failed> {
     if needs::is_left_out(&block.name, &block.code) {
         return Ok(());
     }
-    let executable = match built.get(program) {
-        Some(Ok(executable)) => executable,
-        Some(Err(messages)) => {
-            return Err(format!("{place}: {messages}\n{repeat}").into());
-        }
-        None => {
-            return Err(format!("{place}: was not compiled\n{repeat}").into());
-        }
-    };
+    let ended = ended.get_or_init(|| run(built, program, block.must_fail));
+    ended.clone().map_err(|faults| {
+        Failed::from(format!(
+            "{}:{}: {faults}\n\
+             repeat with: cargo test --test blocks -- --exact {}",
+            block.page.display(),
+            block.line,
+            block.name
+        ))
+    })
+}
+
+/// Runs a program; the error says what is wrong with it.
+fn run(built: &Built, program: &str, must_fail: bool) -> Result<(), String> {
+    let executable = built.get(program).ok_or("was not compiled")?.as_ref()?;
     let outcome = Supervised::new(&*SUPERVISOR, executable)
         .deadline(DEADLINE)
-        .run()?;
-    let faults =
-        outcome.faults_unless_exit(if block.must_fail { 1 } else { 0 });
-    if faults.is_empty() {
-        return Ok(());
+        .run()
+        .map_err(|error| format!("{error:#}"))?;
+    let faults = outcome.faults_unless_exit(if must_fail { 1 } else { 0 });
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(format!("{}\n{}", faults.join("\n"), outcome.output)),
     }
-    let faults = faults.join("\n");
-    Err(format!("{place}: {faults}\n{}\n{repeat}", outcome.output).into())
 }
 
 /// The blocks as skeptic finds them, with their places in the Markdown that

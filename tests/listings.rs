@@ -36,11 +36,12 @@ fn main() -> Result<()> {
         .get_or_insert_with(|| 8 * needs::cores());
     let root = running::root();
     let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
+    let programs = programs::build(root)?;
     let mut trials = vec![Trial::test("names_are_unique", {
-        let programs = programs::build(root)?;
+        let programs = programs.clone();
         move || names_are_unique(&programs)
     })];
-    for program in programs::build(root)? {
+    for program in programs {
         let (here, notes) = (program.clone(), Arc::clone(&verified));
         let name = format!("{}::{}", program.section, program.name);
         trials.push(Trial::test(name.clone(), move || {
