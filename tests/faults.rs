@@ -2,6 +2,7 @@
 //! planted here, and must be caught and named.
 
 use std::fs;
+use std::process::Command;
 use std::sync::RwLock;
 use std::time::Duration;
 
@@ -61,6 +62,36 @@ fn an_endless_family_is_ended() {
 fn endless_output_is_bounded() {
     let outcome = shell("yes", AMPLE);
     assert_only_fault(&outcome, "printed more than 1048576 bytes");
+}
+
+/// As under a shell's `&`, under `nohup` and under a profiler.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_the_starter_ignores_or_blocks_the_program_does_not() {
+    let _others = SHARED.read().unwrap();
+    let ignored = "trap '' HUP INT QUIT USR2; exec \"$@\"";
+    let status = "grep -E '^Sig(Blk|Ign)' /proc/self/status";
+    // Beyond the 31 standard signals are those of the C library itself.
+    let standard = |line: &str| {
+        let (_, mask) = line.split_once('\t').unwrap();
+        u64::from_str_radix(mask, 16).unwrap() & 0x7fff_ffff
+    };
+    // Its standard input is a lifeline.
+    let seen = |starter: &[&str]| {
+        let (_open, lifeline) = std::io::pipe().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", ignored, "sh"]).args(starter);
+        command.args(["sh", "-c", status]).stdin(lifeline);
+        let output = command.output().unwrap();
+        let output = String::from_utf8(output.stdout).unwrap();
+        output.lines().map(standard).collect::<Vec<_>>()
+    };
+    let none = [0, 0];
+    assert_ne!(seen(&[]), none, "they are ignored without a supervisor");
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report").display().to_string();
+    let supervised = [SUPERVISOR, &report, "30000", "0", "null"];
+    assert_eq!(seen(&supervised), none);
 }
 
 #[test]

@@ -28,7 +28,7 @@ use std::{env, fs, io, process, thread};
 
 use anyhow::{Context, Result};
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::signal::{self, SigHandler, Signal};
+use nix::sys::signal::{self, SigHandler, SigSet, Signal};
 use nix::sys::time::TimeValLike;
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
@@ -129,13 +129,17 @@ fn cpu_time() -> Result<Duration> {
     Ok(Duration::from_micros(microseconds.iter().sum()))
 }
 
-/// What `nohup` or a shell's `&` ignores would be ignored in the program, too,
-/// and a proof about a signal would fail for a reason that is not its own.
+/// What `nohup`, a shell's `&` or a profiler ignores or blocks would be ignored
+/// or blocked in the program, too, and a proof about a signal would fail for a
+/// reason that is not its own.
 fn heed_signals() -> Result<()> {
-    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+    // std sees to SIGPIPE; the other two cannot be ignored.
+    let others = [Signal::SIGPIPE, Signal::SIGKILL, Signal::SIGSTOP];
+    for signal in Signal::iterator().filter(|it| !others.contains(it)) {
         // SAFETY: the default action runs no code of this process.
         unsafe { signal::signal(signal, SigHandler::SigDfl) }?;
     }
+    SigSet::empty().thread_set_mask()?;
     Ok(())
 }
 
