@@ -78,7 +78,7 @@ fn what_the_starter_ignores_or_blocks_the_program_does_not() {
     };
     // Its standard input is a lifeline.
     let seen = |starter: &[&str]| {
-        let (_open, lifeline) = std::io::pipe().unwrap();
+        let (lifeline, _open) = std::io::pipe().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", ignored, "sh"]).args(starter);
         command.args(["sh", "-c", status]).stdin(lifeline);
