@@ -203,20 +203,28 @@ impl Edit {
 pub fn all(root: &Path) -> Result<Vec<Edit>> {
     let mut edits = Vec::new();
     for section in SECTIONS {
-        for (kind, folder) in [(Kind::Break, "breaks"), (Kind::Trial, "trials")]
-        {
-            let folder = Path::new("listings").join(section).join(folder);
-            let entries = fs::read_dir(root.join(&folder)).into_iter();
-            for entry in entries.flatten() {
-                let file = folder.join(entry?.file_name());
-                let edit = edit(root, kind, section, &file);
-                let edit =
-                    edit.with_context(|| format!("{}", file.display()))?;
-                edits.push(edit);
-            }
-        }
+        edits.extend(of(root, section)?);
     }
     edits.sort_by_key(|edit| edit.file.clone());
+    Ok(edits)
+}
+
+/// Every edit of a section's programs.
+///
+/// # Errors
+/// Those of [`all`].
+pub fn of(root: &Path, section: &str) -> Result<Vec<Edit>> {
+    let mut edits = Vec::new();
+    for (kind, folder) in [(Kind::Break, "breaks"), (Kind::Trial, "trials")] {
+        let folder = Path::new("listings").join(section).join(folder);
+        let entries = fs::read_dir(root.join(&folder)).into_iter();
+        for entry in entries.flatten() {
+            let file = folder.join(entry?.file_name());
+            let edit = edit(root, kind, section, &file);
+            let edit = edit.with_context(|| format!("{}", file.display()))?;
+            edits.push(edit);
+        }
+    }
     Ok(edits)
 }
 
