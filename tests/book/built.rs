@@ -79,7 +79,7 @@ fn follow_links() {
         let mut seen = BTreeSet::new();
         for id in &ids[path.as_path()] {
             if !seen.insert(id) {
-                problems.push(place(&built, path, id, "is an id used twice"));
+                problems.push(place(built, path, id, "is an id used twice"));
             }
         }
         let linking = Selector::parse("a[href], link[href], [src]").unwrap();
@@ -88,7 +88,7 @@ fn follow_links() {
             if link.contains("://") || link.starts_with("data:") {
                 if !link.starts_with("https://") && !link.starts_with("data:") {
                     let what = "is a link without https";
-                    problems.push(place(&built, path, link, what));
+                    problems.push(place(built, path, link, what));
                 }
                 continue;
             }
@@ -105,12 +105,12 @@ fn follow_links() {
                 false => target,
             };
             if !target.is_file() {
-                problems.push(place(&built, path, link, "is a dead link"));
+                problems.push(place(built, path, link, "is a dead link"));
             } else if !fragment.is_empty()
                 && let Some(known) = ids.get(target.as_path())
                 && !known.contains(&fragment)
             {
-                problems.push(place(&built, path, link, "is a dead fragment"));
+                problems.push(place(built, path, link, "is a dead fragment"));
             }
         }
     }
