@@ -215,7 +215,8 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 struct Desk {
     tools: Result<Tools>,
     /// Started by the first check that is not verified yet.
-    driver: Mutex<Option<Driver>>,
+    /// One for each test that runs at the same time, while it has nothing to do.
+    drivers: Mutex<Vec<Driver>>,
     figures: Mutex<Figures>,
 }
 
@@ -244,7 +245,7 @@ impl Desk {
     fn new(tools: Result<Tools>) -> Desk {
         Desk {
             tools,
-            driver: Mutex::default(),
+            drivers: Mutex::default(),
             figures: Mutex::default(),
         }
     }
@@ -302,17 +303,19 @@ impl Desk {
         book: &Book,
         request: &Request,
     ) -> Result<Answer> {
-        let mut driver = lock(&self.driver);
-        let driver = match &mut *driver {
+        let idle = lock(&self.drivers).pop();
+        let mut driver = match idle {
             Some(driver) => driver,
-            none => none.insert(Driver::start(tools, book)?),
+            None => Driver::start(tools, book)?,
         };
-        driver.ask(request)
+        let answer = driver.ask(request)?;
+        lock(&self.drivers).push(driver);
+        Ok(answer)
     }
 
-    /// Ends the browser and prints what was looked at.
+    /// Ends the browsers and prints what was looked at.
     fn sum_up(&self) {
-        lock(&self.driver).take();
+        lock(&self.drivers).clear();
         let figures = lock(&self.figures);
         if figures.looked_at > 0 {
             println!(
