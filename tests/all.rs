@@ -34,8 +34,9 @@ const SELF_CONTAINED: [&str; 3] =
 
 /// What takes longest starts first, beside what answers soon. What is not
 /// named comes after these.
-const ORDER: [&str; 6] = [
-    "listings", "breaks", "browser", "kills", "blocks", "hostile",
+const ORDER: [&str; 8] = [
+    "listings", "breaks", "browser", "commands", "book", "kills", "blocks",
+    "hostile",
 ];
 
 /// How often a word is said where there is no terminal to draw on.
