@@ -10,6 +10,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use running::programs::SECTIONS;
 use snapbox::data::DataFormat;
 use snapbox::{Assert, Data};
+use timelines::draw;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -35,7 +36,7 @@ fn drawn(name: &str, file: &Path) -> Result<()> {
     let root = running::root();
     let events = fs::read_to_string(root.join(file).with_extension("toml"))
         .context("cannot read the events")?;
-    let svg = timelines::draw(&timelines::parse(&events)?, name)?;
+    let svg = draw::draw(&draw::parse(&events)?, name)?;
     let file = file.with_extension("svg");
     let expected = Data::read_from(&root.join(&file), Some(DataFormat::Text));
     Assert::new()

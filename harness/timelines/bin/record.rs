@@ -1,0 +1,24 @@
+//! `cargo run -p timelines -- PROGRAM [ARGUMENT…]` prints what happens between
+//! the program's processes. With line tables it names the lines of a source
+//! that has the program's name.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use timelines::lines::Lines;
+use timelines::{record, strace};
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args_os().skip(1);
+    let program = arguments.next().context("a program is missing")?;
+    let program = PathBuf::from(program).canonicalize()?;
+    let arguments: Vec<String> = arguments
+        .map(|it| it.to_string_lossy().into_owned())
+        .collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let record = record::of(&strace::trace(&program, &arguments, true)?)?;
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let lines = Lines::of(&program, &format!("{name}.rs"), &record)?;
+    print!("{}", record.text(|stack| lines.find(stack)));
+    Ok(())
+}

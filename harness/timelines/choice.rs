@@ -1,0 +1,663 @@
+//! What a figure shows of a record: which processes, which events, and what it
+//! calls them. A choice can leave out and rename; it can add nothing.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::draw::{self, Timeline};
+use crate::record::{self, Deed, Event, Moment, Process, Record};
+
+/// The file that says what a figure shows.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// What the figure shows, in one sentence without a period.
+    pub title: String,
+    /// From left to right.
+    pub lanes: Vec<Lane>,
+    /// From top to bottom.
+    pub events: Vec<Step>,
+}
+
+/// A lane and the processes that it shows, one after the other.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lane {
+    /// An article is for the sentences alone.
+    pub name: String,
+    /// How the record calls its processes, without a number: `main`, their
+    /// arguments, or `a copy` of a process that has forked.
+    pub is: Vec<String>,
+}
+
+/// One row of the figure, and the event that it shows. A label replaces what
+/// the record says.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
+pub enum Step {
+    /// `from` starts or forks `to`.
+    Start {
+        from: String,
+        to: String,
+        label: Option<String>,
+        #[serde(default)]
+        free: bool,
+    },
+    /// `text` is part of what is sent, as strace shows it.
+    Message {
+        from: String,
+        to: String,
+        text: String,
+        label: Option<String>,
+        #[serde(default)]
+        free: bool,
+    },
+    /// `from` closes its end, and `to` reads the end of file.
+    Close {
+        from: String,
+        to: String,
+        label: Option<String>,
+        #[serde(default)]
+        free: bool,
+    },
+    /// The same, because `from` has ended.
+    HangUp {
+        from: String,
+        to: String,
+        label: Option<String>,
+        #[serde(default)]
+        free: bool,
+    },
+    Signal {
+        from: String,
+        to: String,
+        /// `SIGTERM`.
+        name: String,
+        #[serde(default)]
+        free: bool,
+    },
+    Exit {
+        lane: String,
+        /// The exit code, or the signal.
+        with: String,
+        label: Option<String>,
+        #[serde(default)]
+        free: bool,
+    },
+    Adopt {
+        from: String,
+        to: String,
+    },
+    /// `to` collects the exit status of `from`.
+    Reap {
+        from: String,
+        to: String,
+        #[serde(default)]
+        free: bool,
+    },
+    /// `text` is part of what is printed.
+    Print {
+        lane: String,
+        text: String,
+        label: Option<String>,
+        #[serde(default)]
+        free: bool,
+    },
+    /// `from` looks, and `to` has not ended.
+    Alive {
+        from: String,
+        to: String,
+        label: Option<String>,
+    },
+    /// Rows that are left out.
+    Gap {
+        label: String,
+    },
+}
+
+impl Step {
+    /// Whom it concerns.
+    fn lanes(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Step::Start { from, to, .. }
+            | Step::Message { from, to, .. }
+            | Step::Close { from, to, .. }
+            | Step::HangUp { from, to, .. }
+            | Step::Signal { from, to, .. }
+            | Step::Adopt { from, to }
+            | Step::Reap { from, to, .. }
+            | Step::Alive { from, to, .. } => (Some(from), Some(to)),
+            Step::Exit { lane, .. } | Step::Print { lane, .. } => {
+                (Some(lane), None)
+            }
+            Step::Gap { .. } => (None, None),
+        }
+    }
+
+    /// Whether the program does not order it among its neighbours that are
+    /// free, too.
+    fn is_free(&self) -> bool {
+        match self {
+            Step::Start { free, .. }
+            | Step::Message { free, .. }
+            | Step::Close { free, .. }
+            | Step::HangUp { free, .. }
+            | Step::Signal { free, .. }
+            | Step::Exit { free, .. }
+            | Step::Reap { free, .. }
+            | Step::Print { free, .. } => *free,
+            _ => false,
+        }
+    }
+
+    /// Whether the event is of this kind and content.
+    fn fits(&self, deed: &Deed) -> bool {
+        match (self, deed) {
+            (Step::Start { .. }, Deed::Starts { .. })
+            | (Step::Close { .. }, Deed::Closes)
+            | (Step::HangUp { .. }, Deed::HangsUp)
+            | (Step::Adopt { .. }, Deed::Adopts)
+            | (Step::Reap { .. }, Deed::IsReaped)
+            | (Step::Alive { .. }, Deed::SeesAlive) => true,
+            (Step::Message { text, .. }, Deed::Sends(sent)) => {
+                sent.contains(text)
+            }
+            (Step::Print { text, .. }, Deed::Prints(printed)) => {
+                printed.contains(text)
+            }
+            (Step::Signal { name, .. }, Deed::Signals(signal)) => {
+                name == signal
+            }
+            (Step::Exit { with, .. }, Deed::Ends(end)) => match end {
+                Ok(code) => *with == code.to_string(),
+                Err(signal) => with == signal,
+            },
+            _ => false,
+        }
+    }
+
+    /// What the record would have to say.
+    fn wanted(&self) -> String {
+        let (from, to) = self.lanes();
+        let deed = match self {
+            Step::Start { .. } => Deed::Starts { forked: false },
+            Step::Message { text, .. } => Deed::Sends(text.clone()),
+            Step::Close { .. } => Deed::Closes,
+            Step::HangUp { .. } => Deed::HangsUp,
+            Step::Signal { name, .. } => Deed::Signals(name.clone()),
+            Step::Exit { with, .. } => Deed::Ends(match with.parse() {
+                Ok(code) => Ok(code),
+                Err(_) => Err(with.clone()),
+            }),
+            Step::Adopt { .. } => Deed::Adopts,
+            Step::Reap { .. } => Deed::IsReaped,
+            Step::Print { text, .. } => Deed::Prints(text.clone()),
+            Step::Alive { .. } => Deed::SeesAlive,
+            Step::Gap { label } => return label.clone(),
+        };
+        record::sentence(
+            &deed,
+            from.unwrap_or_default(),
+            to.unwrap_or_default(),
+        )
+    }
+}
+
+/// The events of a record that a figure shows: one for each step but a gap.
+#[derive(Debug)]
+pub struct Found {
+    pub events: Vec<Option<usize>>,
+}
+
+/// Reads a choice.
+///
+/// # Errors
+/// If it is not TOML of the form of [`Choice`].
+pub fn parse(text: &str) -> Result<Choice> {
+    toml::from_str(text).context("this is no choice")
+}
+
+/// Most states that are tried: a figure has a few dozen steps.
+const MOST_TRIES: usize = 2_000_000;
+
+/// Finds the events of the figure in a record, in the figure's order: on each
+/// lane, one after the other in the order of the process.
+///
+/// # Errors
+/// If the record does not have them in this order. `line` finds the line of the
+/// listing, to name it.
+pub fn find(
+    choice: &Choice,
+    record: &Record,
+    line: impl Fn(&[u64]) -> Option<u32>,
+) -> Result<Found> {
+    for step in &choice.events {
+        let (from, to) = step.lanes();
+        for lane in [from, to].into_iter().flatten() {
+            ensure!(
+                choice.lanes.iter().any(|it| short(&it.name) == lane),
+                "{lane:?} is no lane"
+            );
+        }
+    }
+    let mut search = Search {
+        choice,
+        record,
+        tries: 0,
+        deepest: 0,
+        reason: None,
+        used: BTreeSet::new(),
+        found: Vec::new(),
+    };
+    let mut state = State::default();
+    // The process that no other starts.
+    let started = |lane: &str| {
+        choice
+            .events
+            .iter()
+            .any(|step| matches!(step, Step::Start { to, .. } if to == lane))
+    };
+    for lane in &choice.lanes {
+        let name = short(&lane.name);
+        if !started(name) {
+            let process = record
+                .processes
+                .iter()
+                .position(|it| lane.is.iter().any(|is| is == role(it)))
+                .with_context(|| format!("no process is {:?}", lane.is))?;
+            state.bound.insert(name.to_owned(), process);
+        }
+    }
+    if search.step(0, &state) {
+        return Ok(Found {
+            events: search.found,
+        });
+    }
+    let step = &choice.events[search.deepest];
+    let instead = search.reason.map(|(event, why)| {
+        let event = &record.events[event];
+        format!("; {why}: {}", described(record, event, &line))
+    });
+    anyhow::bail!(
+        "row {}, {:?}, is no longer there after the rows before it{}",
+        search.deepest + 1,
+        step.wanted(),
+        instead.unwrap_or_default()
+    )
+}
+
+/// An event with its lines.
+pub fn described(
+    record: &Record,
+    event: &Event,
+    line: impl Fn(&[u64]) -> Option<u32>,
+) -> String {
+    let at = |moment: &Moment, stack: &[u64]| {
+        let name = &record.processes[moment.process];
+        match line(stack) {
+            Some(line) => format!("{name} (line {line})"),
+            None => name.clone(),
+        }
+    };
+    let from = at(&event.from, &event.stacks[0]);
+    let to = event.to.as_ref().map(|to| at(to, &event.stacks[1]));
+    record::sentence(&event.deed, &from, &to.unwrap_or_default())
+}
+
+/// A lane's name without its article.
+fn short(name: &str) -> &str {
+    name.strip_prefix("the ").unwrap_or(name)
+}
+
+/// A process's name without its number.
+fn role(name: &str) -> &str {
+    name.split_once(" #").map_or(name, |(role, _)| role)
+}
+
+#[derive(Clone, Default)]
+struct State {
+    /// Lane to process.
+    bound: HashMap<String, Process>,
+    /// How far each thread's order has come.
+    reached: HashMap<(Process, i32), usize>,
+    /// Where the run of free steps that the last step belongs to began.
+    free: HashMap<(Process, i32), usize>,
+}
+
+struct Search<'a> {
+    choice: &'a Choice,
+    record: &'a Record,
+    tries: usize,
+    deepest: usize,
+    /// An event that would have fitted the deepest step, and what is wrong.
+    reason: Option<(usize, &'static str)>,
+    used: BTreeSet<usize>,
+    found: Vec<Option<usize>>,
+}
+
+impl Search<'_> {
+    fn step(&mut self, index: usize, state: &State) -> bool {
+        let Some(step) = self.choice.events.get(index) else {
+            return true;
+        };
+        if index > self.deepest {
+            (self.deepest, self.reason) = (index, None);
+        }
+        if matches!(step, Step::Gap { .. }) {
+            self.found.push(None);
+            return self.step(index + 1, state) || self.found.pop().is_none();
+        }
+        let follows_free = index > 0
+            && step.is_free()
+            && self.choice.events[index - 1].is_free();
+        for event in 0..self.record.events.len() {
+            self.tries += 1;
+            if self.tries > MOST_TRIES || self.used.contains(&event) {
+                continue;
+            }
+            let next = self.try_event(index, step, event, state, follows_free);
+            let Some(next) = next else {
+                continue;
+            };
+            self.used.insert(event);
+            self.found.push(Some(event));
+            if self.step(index + 1, &next) {
+                return true;
+            }
+            self.found.pop();
+            self.used.remove(&event);
+        }
+        false
+    }
+
+    /// The state after the step, if it can be this event.
+    fn try_event(
+        &mut self,
+        index: usize,
+        step: &Step,
+        place: usize,
+        state: &State,
+        follows_free: bool,
+    ) -> Option<State> {
+        let event = &self.record.events[place];
+        if !step.fits(&event.deed) {
+            return None;
+        }
+        let mut next = state.clone();
+        let (from, to) = step.lanes();
+        let is_start = matches!(step, Step::Start { .. });
+        for (lane, moment) in [(from, Some(event.from)), (to, event.to)] {
+            let Some(lane) = lane else { continue };
+            let moment = moment?;
+            let is_new = is_start && Some(lane) == to;
+            let bound = next.bound.get(lane);
+            if is_new {
+                let wanted = self
+                    .choice
+                    .lanes
+                    .iter()
+                    .find(|it| short(&it.name) == lane)?;
+                let name = &self.record.processes[moment.process];
+                if !wanted.is.iter().any(|is| is == role(name)) {
+                    return None;
+                }
+                next.bound.insert(lane.to_owned(), moment.process);
+            } else if bound != Some(&moment.process) {
+                return None;
+            }
+        }
+        if !follows_free {
+            next.free = next.reached.clone();
+        }
+        let floor = if follows_free {
+            &state.free
+        } else {
+            &state.reached
+        };
+        for moment in [Some(event.from), event.to].into_iter().flatten() {
+            // The kernel adopts, and nobody notices that he is looked at.
+            if moment.thread == record::NOBODY {
+                continue;
+            }
+            let key = (moment.process, moment.thread);
+            if floor.get(&key).is_some_and(|&place| moment.place < place) {
+                if index == self.deepest {
+                    self.reason = Some((place, "it comes too early"));
+                }
+                return None;
+            }
+            let reached = next.reached.entry(key).or_default();
+            *reached = (*reached).max(moment.place);
+        }
+        Some(next)
+    }
+}
+
+/// The figure: the chosen events of the record, and the waits between them.
+///
+/// # Errors
+/// If a step has no event.
+pub fn timeline(
+    choice: &Choice,
+    record: &Record,
+    found: &Found,
+) -> Result<Timeline> {
+    let mut events: Vec<draw::Event> = Vec::new();
+    // For each lane the place in `events` after its last own row.
+    let mut rows: HashMap<&str, usize> = HashMap::new();
+    let mut waits: Vec<(usize, &str)> = Vec::new();
+    for (step, event) in choice.events.iter().zip(&found.events) {
+        let deed = event.map(|event| &record.events[event].deed);
+        let (from, to) = step.lanes();
+        // Whoever receives something has waited for it since his last row.
+        if let (Some(to), Some(deed)) = (to, deed)
+            && matches!(
+                deed,
+                Deed::Sends(_) | Deed::Closes | Deed::HangsUp | Deed::IsReaped
+            )
+            && let Some(&row) = rows.get(to)
+        {
+            waits.push((row, to));
+        }
+        events.push(shown(step, deed)?);
+        for lane in [from, to].into_iter().flatten() {
+            rows.insert(lane, events.len());
+        }
+    }
+    // A signal comes while its receiver waits, too.
+    let mut whole = Vec::new();
+    for (row, event) in events.into_iter().enumerate() {
+        for (_, lane) in waits.iter().filter(|(at, _)| *at == row && row > 0) {
+            whole.push(draw::Event::Wait {
+                lane: (*lane).to_owned(),
+                label: None,
+            });
+        }
+        whole.push(event);
+    }
+    Ok(Timeline {
+        title: choice.title.clone(),
+        lanes: choice.lanes.iter().map(|it| it.name.clone()).collect(),
+        events: whole,
+    })
+}
+
+/// A step as a row of the figure.
+fn shown(step: &Step, deed: Option<&Deed>) -> Result<draw::Event> {
+    let quoted = |text: &str| {
+        let text = text.trim_end_matches("\\n");
+        format!("\"{text}\"")
+    };
+    let row = match step {
+        Step::Start {
+            from, to, label, ..
+        } => draw::Event::Start {
+            from: from.clone(),
+            to: to.clone(),
+            label: label.clone().or_else(|| {
+                let forked =
+                    matches!(deed, Some(Deed::Starts { forked: true }));
+                forked.then(|| "forks".to_owned())
+            }),
+        },
+        Step::Message {
+            from,
+            to,
+            text,
+            label,
+            ..
+        } => draw::Event::Message {
+            from: from.clone(),
+            to: to.clone(),
+            label: label.clone().unwrap_or_else(|| quoted(text)),
+        },
+        Step::Close {
+            from, to, label, ..
+        } => draw::Event::Close {
+            from: from.clone(),
+            to: to.clone(),
+            label: label.clone(),
+        },
+        Step::HangUp {
+            from, to, label, ..
+        } => draw::Event::HangUp {
+            from: from.clone(),
+            to: to.clone(),
+            label: label.clone(),
+        },
+        Step::Signal { from, to, name, .. } => draw::Event::Signal {
+            from: from.clone(),
+            to: to.clone(),
+            label: name.clone(),
+        },
+        Step::Exit { lane, label, .. } => draw::Event::Exit {
+            lane: lane.clone(),
+            label: match (label, deed) {
+                (Some(label), _) => label.clone(),
+                (None, Some(Deed::Ends(Ok(code)))) => {
+                    format!("exits with {code}")
+                }
+                (None, Some(Deed::Ends(Err(signal)))) => {
+                    format!("dies of {signal}")
+                }
+                _ => anyhow::bail!("this row has no event"),
+            },
+        },
+        Step::Adopt { from, to } => draw::Event::Adopt {
+            from: from.clone(),
+            to: to.clone(),
+            label: None,
+        },
+        Step::Reap { from, to, .. } => draw::Event::Reap {
+            from: from.clone(),
+            to: to.clone(),
+            label: None,
+        },
+        Step::Print {
+            lane, text, label, ..
+        } => draw::Event::Work {
+            lane: lane.clone(),
+            label: label
+                .clone()
+                .unwrap_or_else(|| format!("prints {}", quoted(text))),
+        },
+        Step::Alive { from, to, label } => draw::Event::Work {
+            lane: from.clone(),
+            label: label.clone().unwrap_or_else(|| format!("sees {to} alive")),
+        },
+        Step::Gap { label } => draw::Event::Gap {
+            label: label.clone(),
+        },
+    };
+    Ok(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strace;
+
+    /// A parent starts a worker, which says something; it closes the worker's
+    /// input before or after that, and collects its status.
+    fn record(closes_first: bool) -> Result<Record> {
+        let word = "2 5.0 write(1<pipe:[8]>, \"ready\\n\", 6) = 6\n\
+                    1 6.0 read(5<pipe:[8]>, \"ready\\n\", 99) = 6\n";
+        let close = match closes_first {
+            true => "1 4.5 close(4<pipe:[7]>) = 0\n",
+            false => "1 6.5 close(4<pipe:[7]>) = 0\n",
+        };
+        let (before, after) = match closes_first {
+            true => (close, ""),
+            false => ("", close),
+        };
+        let trace = format!(
+            "1 1.0 execve(\"/bin/it\", [\"it\"], 0) = 0\n\
+             1 2.0 pipe2([3<pipe:[7]>, 4<pipe:[7]>], O_CLOEXEC) = 0\n\
+             1 2.1 pipe2([5<pipe:[8]>, 6<pipe:[8]>], O_CLOEXEC) = 0\n\
+             1 3.0 clone3({{flags=CLONE_VM|CLONE_VFORK}}, 88) = 2\n\
+             2 3.1 dup2(3<pipe:[7]>, 0) = 0<pipe:[7]>\n\
+             2 3.2 dup2(6<pipe:[8]>, 1) = 1<pipe:[8]>\n\
+             2 3.3 execve(\"/bin/it\", [\"it\", \"worker\"], 0) = 0\n\
+             1 3.4 close(3<pipe:[7]>) = 0\n\
+             1 3.5 close(6<pipe:[8]>) = 0\n\
+             {before}{word}{after}\
+             2 7.0 read(0<pipe:[7]>, \"\", 99) = 0\n\
+             2 8.0 exit_group(0) = ?\n\
+             2 8.1 +++ exited with 0 +++\n\
+             1 9.0 wait4(2, [{{WIFEXITED(s)}}], 0, NULL) = 2\n\
+             1 9.1 +++ exited with 0 +++\n"
+        );
+        crate::record::of(&strace::parse(&trace, "/bin/it".as_ref())?)
+    }
+
+    const CHOICE: &str = r#"
+        title = "A worker is joined"
+        lanes = [
+            { name = "the parent", is = ["main"] },
+            { name = "the worker", is = ["worker"] },
+        ]
+        events = [
+            { kind = "start", from = "parent", to = "worker" },
+            { kind = "message", from = "worker", to = "parent", text = "ready" },
+            { kind = "close", from = "parent", to = "worker" },
+            { kind = "exit", lane = "worker", with = "0" },
+            { kind = "reap", from = "worker", to = "parent" },
+        ]"#;
+
+    #[test]
+    fn a_figure_is_made_of_what_happened() -> Result<()> {
+        let (choice, record) = (parse(CHOICE)?, record(false)?);
+        assert_eq!(
+            record.text(|_| None),
+            "  main starts worker\n  \
+             worker sends \"ready\\n\" to main\n  \
+             main closes its end, end of file for worker\n  \
+             worker exits with 0\n  \
+             main collects the status of worker\n  \
+             main exits with 0\n"
+        );
+        let found = find(&choice, &record, |_| None)?;
+        let figure = timeline(&choice, &record, &found)?;
+        let svg = draw::draw(&figure, "test")?;
+        assert!(svg.contains("The worker exits with 0."), "{svg}");
+        Ok(())
+    }
+
+    #[test]
+    fn another_order_is_named() -> Result<()> {
+        let (choice, record) = (parse(CHOICE)?, record(true)?);
+        let problem = find(&choice, &record, |_| None).map(|_| ());
+        let problem = problem.err().map(|error| format!("{error:#}"));
+        assert_eq!(
+            problem.as_deref(),
+            Some(
+                "row 3, \"parent closes its end, end of file for worker\", is \
+                 no longer there after the rows before it; it comes too early: \
+                 main closes its end, end of file for worker"
+            )
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,899 @@
+//! What the processes of a program did to each other, made of a trace.
+//!
+//! Processes have names instead of numbers, and the order of the events is the
+//! one that the program guarantees: what one process does is in its order, and
+//! whatever is received comes after it was sent. Where nothing orders two
+//! events, their order in the record says nothing; the second is marked free.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write;
+
+use anyhow::{Context, Result};
+
+use crate::strace::{Line, What};
+
+/// A process, by its place in [`Record::processes`].
+pub type Process = usize;
+
+/// A place in the life of a thread: something happens to it there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    pub process: Process,
+    /// A number for the thread.
+    pub thread: i32,
+    /// By place in the trace.
+    pub place: usize,
+}
+
+/// In place of a thread: the process itself does and learns nothing.
+pub const NOBODY: i32 = -1;
+
+/// One event: somebody does something, mostly to somebody else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub deed: Deed,
+    /// Where it begins: at the sender, at the parent that starts a child.
+    pub from: Moment,
+    /// Where it arrives, if it concerns another process.
+    pub to: Option<Moment>,
+    /// The callers of the system calls at its beginning and at its end.
+    pub stacks: [Vec<u64>; 2],
+    /// The event that the kernel makes it follow, by place in the record.
+    pub after: Option<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// `from` starts `to`. Whether it is a copy of `from`.
+    Starts { forked: bool },
+    /// What is written, as strace shows it.
+    Sends(String),
+    /// The last copy of the writing end is closed by a call, and `to` reads
+    /// the end of file.
+    Closes,
+    /// The same, when the process ends.
+    HangsUp,
+    /// The name of the signal.
+    Signals(String),
+    /// `to` collects the exit status of `from`.
+    IsReaped,
+    /// `from` looks, and `to` has not ended.
+    SeesAlive,
+    /// The exit code, or the signal that killed it.
+    Ends(Result<i32, String>),
+    /// `from` becomes the parent of `to`.
+    Adopts,
+    /// Something for whoever started the program: standard output or error.
+    Prints(String),
+}
+
+/// All that happened in one run.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// What each process is called: `main`, or its arguments, and a number if
+    /// several have the same.
+    pub processes: Vec<String>,
+    pub events: Vec<Event>,
+}
+
+impl Record {
+    /// The record as text, one event a line. `line` finds the line of a listing
+    /// for the callers of a system call.
+    pub fn text(&self, line: impl Fn(&[u64]) -> Option<u32>) -> String {
+        let mut text = String::new();
+        let order = self.order();
+        let before = self.before();
+        for (place, &index) in order.iter().enumerate() {
+            let event = &self.events[index];
+            let free = place > 0 && !before[index].contains(&order[place - 1]);
+            let at = |stack: &[u64]| match line(stack) {
+                Some(line) => format!(":{line}"),
+                None => String::new(),
+            };
+            let name = |moment: &Moment| &self.processes[moment.process];
+            let from = format!("{}{}", name(&event.from), at(&event.stacks[0]));
+            let to = event.to.as_ref().map_or(String::new(), |to| {
+                format!("{}{}", name(to), at(&event.stacks[1]))
+            });
+            let mark = if free { "| " } else { "  " };
+            let sentence = sentence(&event.deed, &from, &to);
+            // Writing to a text does not fail.
+            let _ = writeln!(text, "{mark}{sentence}");
+        }
+        text
+    }
+
+    /// The events in an order that depends on nothing but what the program
+    /// guarantees.
+    fn order(&self) -> Vec<usize> {
+        let before = self.before();
+        let mut left: BTreeSet<usize> = (0..self.events.len()).collect();
+        let mut order = Vec::new();
+        while !left.is_empty() {
+            let ready = left.iter().copied().filter(|index| {
+                before[*index].iter().all(|it| !left.contains(it))
+            });
+            let key = |index: &usize| {
+                let event = &self.events[*index];
+                (event.from.process, event.from.place)
+            };
+            // There always is one: an event comes after earlier ones only.
+            let next = ready.min_by_key(key);
+            let Some(next) = next.or_else(|| left.first().copied()) else {
+                break;
+            };
+            left.remove(&next);
+            order.push(next);
+        }
+        order
+    }
+
+    /// For each event those that surely come before it.
+    fn before(&self) -> Vec<BTreeSet<usize>> {
+        let moments = |event: &Event| [Some(event.from), event.to];
+        let mut before = vec![BTreeSet::new(); self.events.len()];
+        for (index, event) in self.events.iter().enumerate() {
+            for (other, earlier) in self.events.iter().enumerate() {
+                let ordered = moments(event).iter().flatten().any(|a| {
+                    moments(earlier).iter().flatten().any(|b| {
+                        a.process == b.process
+                            && a.thread == b.thread
+                            && b.place < a.place
+                    })
+                });
+                if ordered && last(earlier) < last(event) {
+                    before[index].insert(other);
+                }
+            }
+            before[index].extend(event.after);
+        }
+        // What comes before what comes before.
+        let mut by_time: Vec<usize> = (0..self.events.len()).collect();
+        by_time.sort_by_key(|&index| last(&self.events[index]));
+        for index in by_time {
+            let direct: Vec<usize> = before[index].iter().copied().collect();
+            for earlier in direct {
+                let further = before[earlier].clone();
+                before[index].extend(further);
+            }
+        }
+        before
+    }
+}
+
+fn last(event: &Event) -> (usize, usize) {
+    let to = event.to.map_or(0, |to| to.place);
+    (event.from.place.max(to), event.from.place)
+}
+
+/// An event as a sentence of the record.
+pub fn sentence(deed: &Deed, from: &str, to: &str) -> String {
+    match deed {
+        Deed::Starts { forked: false } => format!("{from} starts {to}"),
+        Deed::Starts { forked: true } => format!("{from} forks {to}"),
+        Deed::Sends(text) => format!("{from} sends \"{text}\" to {to}"),
+        Deed::Closes => format!("{from} closes its end, end of file for {to}"),
+        Deed::HangsUp => format!("{from} has ended, end of file for {to}"),
+        Deed::Signals(signal) => format!("{from} sends {signal} to {to}"),
+        Deed::IsReaped => format!("{to} collects the status of {from}"),
+        Deed::SeesAlive => format!("{from} sees that {to} has not ended"),
+        Deed::Ends(Ok(code)) => format!("{from} exits with {code}"),
+        Deed::Ends(Err(signal)) => format!("{from} dies of {signal}"),
+        Deed::Adopts => format!("{from} adopts {to}"),
+        Deed::Prints(text) => format!("{from} prints \"{text}\""),
+    }
+}
+
+/// Makes a record of a trace.
+///
+/// # Errors
+/// If a line cannot be understood.
+pub fn of(lines: &[Line]) -> Result<Record> {
+    let mut scene = Scene::default();
+    for (place, line) in lines.iter().enumerate() {
+        scene
+            .see(place, line)
+            .with_context(|| format!("cannot understand {line:?}"))?;
+    }
+    Ok(scene.finish())
+}
+
+/// A descriptor that is one end of a pipe or a socket, or a copy.
+#[derive(Clone, Debug)]
+struct End {
+    /// The channels that it reads and writes: a pipe's number, or a socket's
+    /// two.
+    reads: Option<String>,
+    writes: Option<String>,
+    close_on_exec: bool,
+}
+
+/// One way from process to process.
+#[derive(Default)]
+struct Channel {
+    /// What has been written and not read: who wrote it, what, up to which
+    /// byte.
+    sent: Vec<(Moment, Vec<u64>, String, u64)>,
+    written: u64,
+    read: u64,
+    /// Who has closed the last writing end, and whether by its own end.
+    closed: Option<(Moment, Vec<u64>, bool)>,
+    /// Who has read the end of file before its cause was seen: the kernel
+    /// closes what a killed process had before it tells of the death.
+    early: Option<(Moment, Vec<u64>)>,
+    told: BTreeSet<Process>,
+}
+
+impl Channel {
+    /// Somebody reads the end of file, for the first time.
+    fn tell(
+        &mut self,
+        (who, how, at_exit): (Moment, Vec<u64>, bool),
+        (reader, stack): (Moment, Vec<u64>),
+    ) -> Option<Event> {
+        let first = self.told.insert(reader.process);
+        (first && who.process != reader.process).then(|| Event {
+            deed: match at_exit {
+                true => Deed::HangsUp,
+                false => Deed::Closes,
+            },
+            from: who,
+            to: Some(reader),
+            stacks: [how, stack],
+            after: None,
+        })
+    }
+}
+
+#[derive(Default)]
+struct Member {
+    parent: Option<Process>,
+    threads: BTreeSet<i32>,
+    ends: HashMap<i32, End>,
+    has_ended: bool,
+    subreaper: bool,
+    /// Its arguments, once it has executed a program.
+    role: Option<String>,
+    pid: i32,
+}
+
+#[derive(Default)]
+struct Scene {
+    members: Vec<Member>,
+    /// Thread to process.
+    of_thread: HashMap<i32, Process>,
+    channels: BTreeMap<String, Channel>,
+    signals: Vec<(Moment, Vec<u64>, i32, String)>,
+    /// Where each process has ended, and the event.
+    ended: HashMap<Process, (Moment, usize)>,
+    events: Vec<Event>,
+}
+
+impl Scene {
+    fn see(&mut self, place: usize, line: &Line) -> Result<()> {
+        if self.members.is_empty() {
+            self.members.push(Member {
+                threads: BTreeSet::from([line.tid]),
+                pid: line.tid,
+                ..Member::default()
+            });
+            self.of_thread.insert(line.tid, 0);
+        }
+        let process = self.of_thread.get(&line.tid);
+        let process = *process.context("nobody has started this thread")?;
+        let here = Moment {
+            process,
+            thread: line.tid,
+            place,
+        };
+        match &line.what {
+            What::Call {
+                name,
+                arguments,
+                result,
+                stack,
+            } => self.call(here, name, arguments, result, stack),
+            What::Signal { name, sender } => {
+                self.signal(here, name, *sender);
+                Ok(())
+            }
+            What::Exited(code) => {
+                self.thread_ends(here, Ok(*code));
+                Ok(())
+            }
+            What::Killed(signal) => {
+                self.thread_ends(here, Err(signal.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    fn call(
+        &mut self,
+        here: Moment,
+        name: &str,
+        arguments: &str,
+        result: &str,
+        stack: &[u64],
+    ) -> Result<()> {
+        let number: Option<i64> = leading_number(result);
+        let Some(number) = number.filter(|&number| number >= 0) else {
+            return Ok(());
+        };
+        let process = here.process;
+        match name {
+            "execve" => {
+                let words = strings(arguments);
+                let member = &mut self.members[process];
+                member.ends.retain(|_, end| !end.close_on_exec);
+                // The first is the program, the second its own name. Where a
+                // file lies differs from run to run.
+                let path = words.first().map_or("", String::as_str);
+                let base = path.rsplit('/').next().unwrap_or(path);
+                let rest = words.get(2..).unwrap_or_default();
+                let rest: Vec<&str> = rest
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|word| !word.starts_with('/'))
+                    .collect();
+                let rest = rest.join(" ");
+                member.role = Some(match (process, rest.is_empty()) {
+                    (0, _) => "main".to_owned(),
+                    (_, true) => base.to_owned(),
+                    (_, false) => rest,
+                });
+                self.look_for_ends(here, stack, true);
+            }
+            "clone" | "clone3" | "fork" | "vfork" => {
+                let child = i32::try_from(number)?;
+                self.start(here, name, arguments, child, stack);
+            }
+            "pipe2" => {
+                let ends = descriptors(arguments);
+                if let [(reader, pipe), (writer, _)] = ends.as_slice() {
+                    let close_on_exec = arguments.contains("O_CLOEXEC");
+                    let table = &mut self.members[process].ends;
+                    let end = |reads, writes| End {
+                        reads,
+                        writes,
+                        close_on_exec,
+                    };
+                    table.insert(*reader, end(Some(pipe.clone()), None));
+                    table.insert(*writer, end(None, Some(pipe.clone())));
+                    self.channels.entry(pipe.clone()).or_default();
+                }
+            }
+            "socketpair" => {
+                let ends = descriptors(arguments);
+                if let [(first, one), (second, _)] = ends.as_slice()
+                    && let Some((a, b)) = peers(one)
+                {
+                    let (one, other) =
+                        (&format!("{a}->{b}"), &format!("{b}->{a}"));
+                    let close_on_exec = arguments.contains("SOCK_CLOEXEC");
+                    let table = &mut self.members[process].ends;
+                    for (number, reads, writes) in
+                        [(first, other, one), (second, one, other)]
+                    {
+                        table.insert(
+                            *number,
+                            End {
+                                reads: Some(reads.clone()),
+                                writes: Some(writes.clone()),
+                                close_on_exec,
+                            },
+                        );
+                    }
+                    for channel in [one, other] {
+                        self.channels.entry(channel.clone()).or_default();
+                    }
+                }
+            }
+            "accept4" => self.know(here.process, result),
+            "dup" | "dup2" | "dup3" => {
+                let old = leading_number(arguments).unwrap_or(-1);
+                let old = i32::try_from(old)?;
+                let flag = arguments.contains("O_CLOEXEC");
+                self.copy(here, old, i32::try_from(number)?, flag, stack);
+            }
+            "fcntl" => {
+                let old = leading_number(arguments).unwrap_or(-1);
+                let old = i32::try_from(old)?;
+                if arguments.contains("F_DUPFD") {
+                    let flag = arguments.contains("F_DUPFD_CLOEXEC");
+                    self.copy(here, old, i32::try_from(number)?, flag, stack);
+                } else if arguments.contains("F_SETFD") {
+                    let end = self.members[process].ends.get_mut(&old);
+                    if let Some(end) = end {
+                        end.close_on_exec = arguments.contains("FD_CLOEXEC");
+                    }
+                }
+            }
+            "close" => {
+                let old = leading_number(arguments).unwrap_or(-1);
+                self.members[process].ends.remove(&i32::try_from(old)?);
+                self.look_for_ends(here, stack, false);
+            }
+            "close_range" => {
+                let mut numbers = arguments.split(", ");
+                let mut next = || numbers.next().and_then(leading_number);
+                let (first, last) = (next().unwrap_or(0), next());
+                let last = last.unwrap_or(i64::MAX);
+                if !arguments.contains("CLOSE_RANGE_CLOEXEC") {
+                    let inside =
+                        |it: &i32| (first..=last).contains(&i64::from(*it));
+                    self.members[process].ends.retain(|it, _| !inside(it));
+                    self.look_for_ends(here, stack, false);
+                }
+            }
+            "write" | "writev" | "sendto" | "sendmsg" => {
+                self.write(here, arguments, number.unsigned_abs(), stack)?;
+            }
+            "read" | "readv" | "recvfrom" | "recvmsg" => {
+                self.read(here, arguments, number.unsigned_abs(), stack)?;
+            }
+            "kill" | "tgkill" | "pidfd_send_signal" => {
+                let signal = arguments
+                    .split([',', ' '])
+                    .find(|it| it.starts_with("SIG"));
+                let target = match name {
+                    "pidfd_send_signal" => arguments
+                        .split_once("<pid:")
+                        .and_then(|(_, pid)| leading_number(pid)),
+                    _ => leading_number(arguments),
+                };
+                if let (Some(signal), Some(target)) = (signal, target) {
+                    self.signals.push((
+                        here,
+                        stack.to_vec(),
+                        i32::try_from(target)?,
+                        signal.to_owned(),
+                    ));
+                }
+            }
+            "wait4" => {
+                let child = i32::try_from(number)?;
+                let asked = leading_number(arguments).unwrap_or(-1);
+                if child > 0 {
+                    self.collect(here, child, stack);
+                } else if arguments.contains("WNOHANG") {
+                    self.look(here, i32::try_from(asked)?, stack);
+                }
+            }
+            "waitid" => {
+                let child = arguments
+                    .split_once("si_pid=")
+                    .and_then(|(_, pid)| leading_number(pid))
+                    .unwrap_or(0);
+                let child = i32::try_from(child)?;
+                let keeps = arguments.contains("WNOWAIT");
+                if child > 0 && !keeps {
+                    self.collect(here, child, stack);
+                } else if child == 0 && arguments.contains("WNOHANG") {
+                    let asked = arguments
+                        .split(", ")
+                        .nth(1)
+                        .and_then(leading_number)
+                        .unwrap_or(-1);
+                    self.look(here, i32::try_from(asked)?, stack);
+                }
+            }
+            "prctl" if arguments.starts_with("PR_SET_CHILD_SUBREAPER") => {
+                self.members[process].subreaper = !arguments.ends_with(", 0");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn start(
+        &mut self,
+        here: Moment,
+        name: &str,
+        arguments: &str,
+        tid: i32,
+        stack: &[u64],
+    ) {
+        let process = here.process;
+        if arguments.contains("CLONE_THREAD") {
+            self.members[process].threads.insert(tid);
+            self.of_thread.insert(tid, process);
+        } else {
+            let child = self.members.len();
+            self.members.push(Member {
+                parent: Some(process),
+                threads: BTreeSet::from([tid]),
+                ends: self.members[process].ends.clone(),
+                pid: tid,
+                ..Member::default()
+            });
+            self.of_thread.insert(tid, child);
+            let forked = name == "fork" || !arguments.contains("CLONE_VFORK");
+            self.events.push(Event {
+                deed: Deed::Starts { forked },
+                from: here,
+                to: Some(Moment {
+                    process: child,
+                    thread: tid,
+                    place: here.place,
+                }),
+                stacks: [stack.to_vec(), Vec::new()],
+                after: None,
+            });
+        }
+    }
+
+    /// Learns of a connection to a named socket when it is first used:
+    /// `5<UNIX-STREAM:[8->9,"/a/path"]>`.
+    fn know(&mut self, process: Process, call: &str) {
+        let socket = descriptors(call).into_iter().next();
+        let Some((number, name)) = socket else { return };
+        if self.members[process].ends.contains_key(&number) {
+            return;
+        }
+        let Some((own, peer)) = peers(&name) else {
+            return;
+        };
+        let (reads, writes) =
+            (format!("{peer}->{own}"), format!("{own}->{peer}"));
+        for channel in [&reads, &writes] {
+            self.channels.entry(channel.clone()).or_default();
+        }
+        self.members[process].ends.insert(
+            number,
+            End {
+                reads: Some(reads),
+                writes: Some(writes),
+                close_on_exec: true,
+            },
+        );
+    }
+
+    fn copy(
+        &mut self,
+        here: Moment,
+        old: i32,
+        new: i32,
+        close_on_exec: bool,
+        stack: &[u64],
+    ) {
+        let table = &mut self.members[here.process].ends;
+        match table.get(&old).cloned() {
+            Some(end) => table.insert(
+                new,
+                End {
+                    close_on_exec,
+                    ..end
+                },
+            ),
+            None => table.remove(&new),
+        };
+        self.look_for_ends(here, stack, false);
+    }
+
+    /// Notes the channels whose last writing end has just been closed.
+    fn look_for_ends(&mut self, here: Moment, stack: &[u64], at_exit: bool) {
+        let open: BTreeSet<&String> = self
+            .members
+            .iter()
+            .filter(|member| !member.has_ended)
+            .flat_map(|member| member.ends.values())
+            .filter_map(|end| end.writes.as_ref())
+            .collect();
+        for (name, channel) in &mut self.channels {
+            if channel.closed.is_none() && !open.contains(name) {
+                let cause = (here, stack.to_vec(), at_exit);
+                if let Some(reader) = channel.early.take() {
+                    self.events.extend(channel.tell(cause.clone(), reader));
+                }
+                channel.closed = Some(cause);
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        here: Moment,
+        arguments: &str,
+        count: u64,
+        stack: &[u64],
+    ) -> Result<()> {
+        self.know(here.process, arguments);
+        let number = leading_number(arguments).unwrap_or(-1);
+        let text = strings(arguments).join("");
+        let end = self.members[here.process].ends.get(&i32::try_from(number)?);
+        let channel = end.and_then(|end| end.writes.as_ref());
+        match channel.and_then(|name| self.channels.get_mut(name)) {
+            Some(channel) => {
+                channel.written += count;
+                let up_to = channel.written;
+                channel.sent.push((here, stack.to_vec(), text, up_to));
+            }
+            None if number == 1 || number == 2 => self.events.push(Event {
+                deed: Deed::Prints(text),
+                from: here,
+                to: None,
+                stacks: [stack.to_vec(), Vec::new()],
+                after: None,
+            }),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        here: Moment,
+        arguments: &str,
+        count: u64,
+        stack: &[u64],
+    ) -> Result<()> {
+        self.know(here.process, arguments);
+        let number = leading_number(arguments).unwrap_or(-1);
+        let end = self.members[here.process].ends.get(&i32::try_from(number)?);
+        let name = end.and_then(|end| end.reads.clone());
+        let Some(channel) = name.and_then(|it| self.channels.get_mut(&it))
+        else {
+            return Ok(());
+        };
+        if count == 0 {
+            let reader = (here, stack.to_vec());
+            match channel.closed.clone() {
+                Some(cause) => self.events.extend(channel.tell(cause, reader)),
+                None => channel.early = Some(reader),
+            }
+            return Ok(());
+        }
+        channel.read += count;
+        let read = channel.read;
+        let arrived: Vec<_> =
+            channel.sent.extract_if(.., |it| it.3 <= read).collect();
+        for (who, how, text, _) in arrived {
+            if who.process != here.process {
+                self.events.push(Event {
+                    deed: Deed::Sends(text),
+                    from: who,
+                    to: Some(here),
+                    stacks: [how, stack.to_vec()],
+                    after: None,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn process_of(&self, pid: i32) -> Option<Process> {
+        self.members.iter().rposition(|member| member.pid == pid)
+    }
+
+    fn signal(&mut self, here: Moment, name: &str, sender: Option<i32>) {
+        let pid = self.members[here.process].pid;
+        let sent = self.signals.iter().position(|(who, _, target, signal)| {
+            signal == name
+                && (*target == pid || *target < 0 || *target == here.thread)
+                && sender == Some(self.members[who.process].pid)
+        });
+        let Some(sent) = sent else {
+            return;
+        };
+        let (who, how, target, signal) = self.signals[sent].clone();
+        if target >= 0 {
+            self.signals.remove(sent);
+        }
+        if who.process != here.process {
+            self.events.push(Event {
+                deed: Deed::Signals(signal),
+                from: who,
+                to: Some(here),
+                stacks: [how, Vec::new()],
+                after: None,
+            });
+        }
+    }
+
+    fn thread_ends(&mut self, here: Moment, end: Result<i32, String>) {
+        let process = here.process;
+        self.members[process].threads.remove(&here.thread);
+        if !self.members[process].threads.is_empty() {
+            return;
+        }
+        if let Err(signal) = &end {
+            let pid = self.members[process].pid;
+            // SIGKILL is never received; it ends the process.
+            let sent = self.signals.iter().position(|(_, _, target, name)| {
+                name == signal && *target == pid
+            });
+            if let Some(sent) = sent {
+                let (who, how, ..) = self.signals.remove(sent);
+                self.events.push(Event {
+                    deed: Deed::Signals(signal.clone()),
+                    from: who,
+                    to: Some(here),
+                    stacks: [how, Vec::new()],
+                    after: None,
+                });
+            }
+        }
+        let ends = self.events.len();
+        self.events.push(Event {
+            deed: Deed::Ends(end),
+            from: here,
+            to: None,
+            stacks: [Vec::new(), Vec::new()],
+            after: None,
+        });
+        self.members[process].has_ended = true;
+        self.members[process].ends.clear();
+        self.ended.insert(process, (here, ends));
+        self.look_for_ends(here, &[], true);
+        let mut heir = self.members[process].parent;
+        while let Some(candidate) = heir {
+            let member = &self.members[candidate];
+            if !member.has_ended && member.subreaper {
+                break;
+            }
+            heir = member.parent;
+        }
+        for child in 0..self.members.len() {
+            let member = &mut self.members[child];
+            if member.parent == Some(process) && !member.has_ended {
+                member.parent = heir;
+                if let Some(heir) = heir {
+                    self.events.push(Event {
+                        deed: Deed::Adopts,
+                        // Neither of them does anything.
+                        from: Moment {
+                            process: heir,
+                            thread: NOBODY,
+                            place: here.place,
+                        },
+                        to: Some(Moment {
+                            process: child,
+                            thread: NOBODY,
+                            place: here.place,
+                        }),
+                        stacks: [Vec::new(), Vec::new()],
+                        after: Some(ends),
+                    });
+                }
+            }
+        }
+    }
+
+    fn collect(&mut self, here: Moment, pid: i32, stack: &[u64]) {
+        let child = self.process_of(pid);
+        let Some(child) = child else {
+            return;
+        };
+        let Some(&(end, ends)) = self.ended.get(&child) else {
+            return;
+        };
+        self.events.push(Event {
+            deed: Deed::IsReaped,
+            from: end,
+            to: Some(here),
+            stacks: [Vec::new(), stack.to_vec()],
+            after: Some(ends),
+        });
+    }
+
+    fn look(&mut self, here: Moment, pid: i32, stack: &[u64]) {
+        let Some(child) = self.process_of(pid) else {
+            return;
+        };
+        self.events.push(Event {
+            deed: Deed::SeesAlive,
+            from: here,
+            // Nothing reaches the child.
+            to: Some(Moment {
+                process: child,
+                thread: NOBODY,
+                place: here.place,
+            }),
+            stacks: [stack.to_vec(), Vec::new()],
+            after: None,
+        });
+    }
+
+    fn finish(self) -> Record {
+        let roles: Vec<String> = self
+            .members
+            .iter()
+            .map(|member| match (&member.role, member.parent) {
+                (Some(role), _) => role.clone(),
+                (None, _) => "a copy".to_owned(),
+            })
+            .collect();
+        let mut seen: HashMap<&String, usize> = HashMap::new();
+        let several: BTreeSet<&String> = roles
+            .iter()
+            .filter(|role| roles.iter().filter(|it| it == role).count() > 1)
+            .collect();
+        let processes = roles
+            .iter()
+            .map(|role| {
+                let number = seen.entry(role).or_default();
+                *number += 1;
+                match several.contains(role) {
+                    true => format!("{role} #{number}"),
+                    false => role.clone(),
+                }
+            })
+            .collect();
+        Record {
+            processes,
+            events: self.events,
+        }
+    }
+}
+
+/// The number at the beginning of `6`, `5<pipe:[9]>`, `-1 EINTR (…)`.
+fn leading_number(text: &str) -> Option<i64> {
+    let text = text.trim_start();
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let end = digits.find(|it: char| !it.is_ascii_digit());
+    let end = end.unwrap_or(digits.len()) + (text.len() - digits.len());
+    text[..end].parse().ok()
+}
+
+/// Each descriptor with what it is: `[3<pipe:[9]>, 4<pipe:[9]>]`.
+fn descriptors(arguments: &str) -> Vec<(i32, String)> {
+    let mut found = Vec::new();
+    let mut rest = arguments;
+    while let Some(at) = rest.find(['<']) {
+        let before = &rest[..at];
+        let start = before
+            .rfind(|it: char| !it.is_ascii_digit())
+            .map_or(0, |at| at + 1);
+        let number = before[start..].parse().ok();
+        let inside = &rest[at + 1..];
+        // A socket's own brackets: `UNIX-STREAM:[8->9]`.
+        let end = inside.find("]>").map_or(inside.len(), |end| end + 1);
+        if let Some(number) = number {
+            found.push((number, inside[..end].to_owned()));
+        }
+        rest = &inside[end.min(inside.len())..];
+    }
+    found
+}
+
+/// The two numbers of `UNIX-STREAM:[8->9,"/a/path"]`.
+fn peers(name: &str) -> Option<(&str, &str)> {
+    let (_, inside) = name.split_once(":[")?;
+    let (own, peer) = inside.split_once("->")?;
+    let end = peer.find(|it: char| !it.is_ascii_digit())?;
+    Some((own, &peer[..end]))
+}
+
+/// The strings among a call's arguments, as strace shows them.
+fn strings(arguments: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut letters = arguments.chars();
+    // Not those of `<…>`, which names a file.
+    let mut depth = 0;
+    let mut before = ' ';
+    while let Some(letter) = letters.next() {
+        let arrow = before == '-';
+        before = letter;
+        match letter {
+            '<' => depth += 1,
+            '>' if !arrow => depth -= 1,
+            '"' if depth <= 0 => {
+                let mut text = String::new();
+                while let Some(letter) = letters.next() {
+                    match letter {
+                        '"' => break,
+                        '\\' => {
+                            text.push('\\');
+                            text.extend(letters.next());
+                        }
+                        other => text.push(other),
+                    }
+                }
+                found.push(text);
+            }
+            _ => {}
+        }
+    }
+    found
+}
