@@ -232,7 +232,7 @@ impl Channel {
         (reader, stack): (Moment, Vec<u64>),
     ) -> Option<Event> {
         let first = self.told.insert(reader.process);
-        (first && who.process != reader.process).then(|| Event {
+        (first && who.process != reader.process).then_some(Event {
             deed: match at_exit {
                 true => Deed::HangsUp,
                 false => Deed::Closes,
