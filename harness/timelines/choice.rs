@@ -136,7 +136,7 @@ impl Step {
         }
     }
 
-    /// Whether the program does not order it among its neighbours that are
+    /// Whether the program does not order it among its neighbors that are
     /// free, too.
     fn is_free(&self) -> bool {
         match self {
