@@ -214,8 +214,8 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 /// Where the checks are asked for and counted.
 struct Desk {
     tools: Result<Tools>,
-    /// Started by the first check that is not verified yet.
-    /// One for each test that runs at the same time, while it has nothing to do.
+    /// Those that have nothing to do. One is started for each check that is not
+    /// verified yet and finds none.
     drivers: Mutex<Vec<Driver>>,
     figures: Mutex<Figures>,
 }

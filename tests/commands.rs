@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use running::depends;
 use running::needs::{self, MDBOOK};
 use running::programs::{self, Program};
+use running::root;
 use running::supervise::{SUPERVISOR, Supervised};
 use running::verified::Verified;
 
@@ -36,8 +37,10 @@ const DEADLINE: Duration = Duration::from_secs(600);
 const RUN_DEADLINE: Duration = Duration::from_secs(120);
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Listings that Cargo is started for wherever the tests run.
+/// Listings that Cargo is started for on a reader's machine, and where
+/// `CI=true` beside the main programs.
 const LOT: usize = 3;
+const LOT_ON_CI: usize = 6;
 
 fn main() -> Result<()> {
     let arguments = Arguments::from_args();
@@ -92,7 +95,8 @@ fn started(
     let (mut started, mut others): (Vec<_>, Vec<_>) =
         runs.partition(|command| needs::on_ci() && is_main(command));
     fastrand::Rng::with_seed(seed).shuffle(&mut others);
-    started.extend(others.into_iter().take(LOT));
+    let lot = if needs::on_ci() { LOT_ON_CI } else { LOT };
+    started.extend(others.into_iter().take(lot));
     Ok(started.into_iter().cloned().collect())
 }
 
@@ -117,10 +121,6 @@ fn runs(
     let depends = depends::command(root(), &program.section)?;
     let words: Vec<&str> = command.split_whitespace().collect();
     verified.once(command, &depends, || ends_well(&words, RUN_DEADLINE))
-}
-
-fn root() -> &'static Path {
-    running::root()
 }
 
 /// Each command of the `sh` fences, with the places where it stands.

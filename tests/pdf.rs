@@ -17,6 +17,7 @@ use running::chromium;
 use running::depends::Depends;
 use running::needs;
 use running::programs::SECTIONS;
+use running::root;
 use running::supervise::{SUPERVISOR, Supervised};
 use running::verified::Verified;
 
@@ -27,10 +28,6 @@ const AMPLE: Duration = Duration::from_secs(120);
 
 /// For an answer that never comes.
 const SHORT: Duration = Duration::from_millis(300);
-
-fn root() -> &'static Path {
-    running::root()
-}
 
 #[test]
 fn the_printed_book_is_whole() -> Result<()> {

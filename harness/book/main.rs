@@ -45,13 +45,7 @@ struct Request {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    book::conclude(run())
 }
 
 fn run() -> Result<()> {

@@ -7,13 +7,7 @@ use book::site;
 use printing::pdf;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    book::conclude(run())
 }
 
 fn run() -> Result<()> {

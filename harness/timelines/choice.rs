@@ -466,7 +466,6 @@ pub fn timeline(
             rows.insert(lane, events.len());
         }
     }
-    // A signal comes while its receiver waits, too.
     let mut whole = Vec::new();
     for (row, event) in events.into_iter().enumerate() {
         for (_, lane) in waits.iter().filter(|(at, _)| *at == row && row > 0) {

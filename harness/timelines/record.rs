@@ -81,8 +81,8 @@ impl Record {
     /// for the callers of a system call.
     pub fn text(&self, line: impl Fn(&[u64]) -> Option<u32>) -> String {
         let mut text = String::new();
-        let order = self.order();
         let before = self.before();
+        let order = self.order(&before);
         for (place, &index) in order.iter().enumerate() {
             let event = &self.events[index];
             let free = place > 0 && !before[index].contains(&order[place - 1]);
@@ -105,8 +105,7 @@ impl Record {
 
     /// The events in an order that depends on nothing but what the program
     /// guarantees.
-    fn order(&self) -> Vec<usize> {
-        let before = self.before();
+    fn order(&self, before: &[BTreeSet<usize>]) -> Vec<usize> {
         let mut left: BTreeSet<usize> = (0..self.events.len()).collect();
         let mut order = Vec::new();
         while !left.is_empty() {
@@ -591,6 +590,18 @@ impl Scene {
         }
     }
 
+    /// The descriptor that is a call's first argument, and what it is.
+    fn first_end(
+        &mut self,
+        process: Process,
+        arguments: &str,
+    ) -> Result<(i32, Option<End>)> {
+        self.know(process, arguments);
+        let number = leading_number(arguments).unwrap_or(-1);
+        let number = i32::try_from(number)?;
+        Ok((number, self.members[process].ends.get(&number).cloned()))
+    }
+
     fn write(
         &mut self,
         here: Moment,
@@ -598,12 +609,10 @@ impl Scene {
         count: u64,
         stack: &[u64],
     ) -> Result<()> {
-        self.know(here.process, arguments);
-        let number = leading_number(arguments).unwrap_or(-1);
+        let (number, end) = self.first_end(here.process, arguments)?;
         let text = strings(arguments).join("");
-        let end = self.members[here.process].ends.get(&i32::try_from(number)?);
-        let channel = end.and_then(|end| end.writes.as_ref());
-        match channel.and_then(|name| self.channels.get_mut(name)) {
+        let channel = end.and_then(|end| end.writes);
+        match channel.and_then(|name| self.channels.get_mut(&name)) {
             Some(channel) => {
                 channel.written += count;
                 let up_to = channel.written;
@@ -628,10 +637,8 @@ impl Scene {
         count: u64,
         stack: &[u64],
     ) -> Result<()> {
-        self.know(here.process, arguments);
-        let number = leading_number(arguments).unwrap_or(-1);
-        let end = self.members[here.process].ends.get(&i32::try_from(number)?);
-        let name = end.and_then(|end| end.reads.clone());
+        let (_, end) = self.first_end(here.process, arguments)?;
+        let name = end.and_then(|end| end.reads);
         let Some(channel) = name.and_then(|it| self.channels.get_mut(&it))
         else {
             return Ok(());

@@ -20,12 +20,9 @@ use book::includes::{self, Include, Problem};
 use book::inputs;
 use regex::Regex;
 use running::depends::Depends;
+use running::root;
 use running::supervise::SUPERVISOR;
 use running::verified::Verified;
-
-fn root() -> &'static Path {
-    running::root()
-}
 
 static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
     expand::pages(root()).unwrap_or_else(|error| panic!("{error:#}"))
