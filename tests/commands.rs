@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -120,7 +120,7 @@ fn runs(
     }
     let depends = depends::command(root(), &program.section)?;
     let words: Vec<&str> = command.split_whitespace().collect();
-    verified.once(command, &depends, || ends_well(&words, RUN_DEADLINE))
+    verified.once(command, &depends, || runs_alone(&words))
 }
 
 /// Each command of the `sh` fences, with the places where it stands.
@@ -154,7 +154,7 @@ fn commands() -> Result<BTreeMap<String, Vec<String>>> {
 fn works(command: &str) -> Result<()> {
     let words: Vec<&str> = command.split_whitespace().collect();
     match words.as_slice() {
-        ["cargo", "run", "--", "build"] => ends_well(&words, DEADLINE),
+        ["cargo", "run", "--", "build"] => ends_well(&words, DEADLINE, &[]),
         ["cargo", "run", "--", "pdf"] => Ok(()), // tests/pdf.rs runs it
         ["cargo", "run", ..] => serves(&words),
         ["cargo", "test"] => Ok(()),
@@ -195,13 +195,34 @@ fn works(command: &str) -> Result<()> {
     }
 }
 
-fn ends_well(words: &[&str], deadline: Duration) -> Result<()> {
-    let outcome = Supervised::new(&*SUPERVISOR, program(words[0]))
+/// Runs a listing as its command says, in a target folder of its own: alone a
+/// package has other features than beside the others, and so Cargo would put
+/// another executable in the place of one that another test runs. A program
+/// that starts itself again would then no longer find itself.
+fn runs_alone(words: &[&str]) -> Result<()> {
+    let profile = SUPERVISOR.parent().context("Cargo's profile folder")?;
+    let target = profile.with_file_name("commands");
+    ends_well(
+        words,
+        RUN_DEADLINE,
+        &[("CARGO_TARGET_DIR", target.as_os_str())],
+    )
+}
+
+fn ends_well(
+    words: &[&str],
+    deadline: Duration,
+    variables: &[(&str, &OsStr)],
+) -> Result<()> {
+    let mut supervised = Supervised::new(&*SUPERVISOR, program(words[0]))
         .args(&words[1..])
         .current_dir(root())
         .deadline(deadline)
-        .grace(GRACE)
-        .run()?;
+        .grace(GRACE);
+    for (name, value) in variables {
+        supervised = supervised.env(name, value);
+    }
+    let outcome = supervised.run()?;
     // The starter of an exercise fails until the reader has solved it.
     let starter = words.last().is_some_and(|word| word.ends_with("_starter"));
     let faults = outcome.faults_unless_exit(if starter { 1 } else { 0 });
@@ -250,7 +271,7 @@ fn stock_mdbook(words: &[&str]) -> Result<()> {
     if words[1] == "build" {
         let mut words = words.to_vec();
         words.extend(["--dest-dir", &place]);
-        ends_well(&words, DEADLINE)?;
+        ends_well(&words, DEADLINE, &[])?;
         let index = folder.path().join("killing_process.html");
         ensure!(index.is_file(), "mdbook built no page");
         return Ok(());
