@@ -45,21 +45,21 @@ class Report {
     }
 }
 
-// Opens `path` in a context of its own, so that no check sees what another one
-// has stored. What the page asks of another host or says on the console is
+// One page serves all checks one after the other, which spares Chromium to
+// load fonts and scripts again; `close` makes it forget what a check has stored.
+let shared;
+
+// Opens `path`. What the page asks of another host or says on the console is
 // a problem from now on.
 async function open(browser, report, path, viewport) {
-    const context = await browser.newContext({
-        viewport,
-        reducedMotion: 'reduce',
-        permissions: ['clipboard-read', 'clipboard-write'],
+    shared ??= await newPage(browser);
+    const page = shared;
+    await page.setViewportSize(viewport);
+    page.on('request', request => {
+        const { origin, protocol } = new URL(request.url());
+        const isOurs = origin === new URL(address).origin || protocol === 'data:' || protocol === 'blob:';
+        report.expect(isOurs, `asks another host for ${request.url()}`);
     });
-    context.setDefaultTimeout(PATIENCE);
-    await context.route(url => url.origin !== new URL(address).origin, route => {
-        report.expect(false, `asks another host for ${route.request().url()}`);
-        return route.abort();
-    });
-    const page = await context.newPage();
     // Chromium notes the missing page that a check asks for on purpose.
     const purpose = path === '404.html' ? 'nowhere/nothing.html' : path;
     const url = new URL(purpose, address).href;
@@ -72,29 +72,43 @@ async function open(browser, report, path, viewport) {
     await page.goto(url);
     // A color on its way from one theme to the next is nobody's color.
     await page.addStyleTag({ content: '* { transition: none !important; }' });
-    await page.evaluate(axe);
     return page;
+}
+
+async function newPage(browser) {
+    const context = await browser.newContext({
+        reducedMotion: 'reduce',
+        permissions: ['clipboard-read', 'clipboard-write'],
+    });
+    context.setDefaultTimeout(PATIENCE);
+    return context.newPage();
+}
+
+async function close(page) {
+    await page.evaluate(() => {
+        localStorage.clear();
+        sessionStorage.clear();
+    });
+    await page.context().clearCookies();
+    for (const event of ['request', 'console', 'pageerror']) {
+        page.removeAllListeners(event);
+    }
 }
 
 // Everything that has to hold on every page.
 async function checkPage(browser, report, { page: path }) {
-    // What text looks like at the desktop in each theme, once axe has judged it.
-    const judge = new Map();
-    const judged = new Map(THEMES.map(theme => [theme, new Promise(resolve => judge.set(theme, resolve))]));
-    await Promise.all([DESKTOP, PHONE].map(async viewport => {
+    for (const viewport of [DESKTOP, PHONE]) {
         const page = await open(browser, report, path, viewport);
+        await page.evaluate(axe);
+        await checkStructure(page, report, `${viewport.width} px`);
+        await page.evaluate(takeOutTwins);
         for (const theme of THEMES) {
             const place = `${theme}, ${viewport.width} px`;
             await page.evaluate(theme => document.getElementById(`mdbook-theme-${theme}`).click(), theme);
-            const seen = await page.evaluate(looks);
-            if (viewport === DESKTOP || theme === THEMES[0] || !isIn(seen, await judged.get(theme))) {
-                await checkAccessibility(page, report, theme, place);
-            }
-            if (viewport === DESKTOP) {
-                judge.get(theme)(seen);
-            }
+            await checkColors(page, report, theme, place);
             await checkFigures(page, report, place);
         }
+        await page.evaluate(() => window.putBack());
         const beyond = await page.evaluate(widest);
         report.expect(!beyond, `is wider than ${viewport.width} px: ${beyond}`);
         await checkColumns(page, report, 'stacked');
@@ -109,39 +123,52 @@ async function checkPage(browser, report, { page: path }) {
         }
         // Nothing was asked of another host, nothing was on the console.
         report.checks += 2;
-        await page.context().close();
-    }));
+        await close(page);
+    }
 }
 
-// The themes differ in colors and in nothing else, so all rules are tried in
-// one of them and the rules on colors in the others.
-async function checkAccessibility(page, report, theme, place) {
-    const options = theme === THEMES[0] ? {} : { runOnly: COLOR_RULES };
-    if (theme !== THEMES[0]) {
-        await page.evaluate(takeOutTwins);
+// The themes differ in colors and in nothing else, so the rules on anything
+// else are tried once.
+async function checkStructure(page, report, place) {
+    await page.evaluate(joinWords);
+    const rules = Object.fromEntries(COLOR_RULES.map(rule => [rule, { enabled: false }]));
+    await runAxe(page, report, place, { rules });
+    await page.evaluate(() => window.putBack());
+}
+
+// By theme: what the texts look like that axe has judged, on whatever page, and
+// has found nothing to say against.
+const judged = new Map(THEMES.map(theme => [theme, []]));
+
+async function checkColors(page, report, theme, place) {
+    const seen = await page.evaluate(looks, judged.get(theme));
+    if (seen.length === 0) {
+        return;
     }
+    if (await runAxe(page, report, place, { runOnly: COLOR_RULES }, 'fresh')) {
+        judged.get(theme).push(...seen);
+    }
+}
+
+// Whether axe has nothing to say against the elements that the page's variable
+// `within` holds.
+async function runAxe(page, report, place, options, within = 'document') {
     const { violations, passes } = await page.evaluate(
-        options => axe.run({ resultTypes: ['violations'], ...options }), options);
-    await page.evaluate(() => {
-        window.putBack?.();
-        window.putBack = undefined;
-    });
+        ([within, options]) => axe.run(window[within], { resultTypes: ['violations'], ...options }), [within, options]);
     report.checks += passes.length;
     for (const { id, help, nodes } of violations) {
         const where = nodes.slice(0, 3).map(node => node.target.join(' ')).join(', ');
         report.expect(false, `axe: ${id} (${help}), ${nodes.length} times: ${where}`, place);
     }
-}
-
-function isIn(some, all) {
-    const known = new Set(all);
-    return some.every(look => known.has(look));
+    return violations.length === 0;
 }
 
 // In the page: what axe's rules on colors go by, of each piece of text. Who
-// looks like something that has been judged need not be judged again.
-function looks() {
-    const found = new Set();
+// looks like something that has been judged need not be judged again: returns
+// the looks that are not in `known`, with an element of each in `fresh`.
+function looks(known) {
+    const found = new Set(known);
+    const fresh = new Map();
     const grounds = new Map();
     function ground(element) {
         if (!grounds.has(element)) {
@@ -157,13 +184,33 @@ function looks() {
         const hasText = [...element.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.data.trim());
         if (hasText && element.getClientRects().length > 0) {
             const { color, fontSize, fontWeight, textDecorationLine, textShadow } = getComputedStyle(element);
-            const link = element.closest('a') ? 'link' : '';
+            // A link must stand out from the text around it.
+            const link = element.closest('a');
+            const around = link ? getComputedStyle(link.parentElement).color : '';
             // WCAG asks less of large text: of 24 px, or of bold 18.66 px.
             const isLarge = parseFloat(fontSize) >= (fontWeight >= 700 ? 18.66 : 24);
-            found.add([link, color, isLarge, fontWeight, textDecorationLine, textShadow, ground(element)].join());
+            const look = [around, color, isLarge, fontWeight, textDecorationLine, textShadow, ground(element)].join();
+            if (!found.has(look)) {
+                found.add(look);
+                fresh.set(look, element);
+            }
         }
     }
-    return [...found];
+    window.fresh = [...fresh.values()];
+    return [...fresh.keys()];
+}
+
+// In the page: makes one text of the words of each listing. They differ in
+// their colors alone, and there are thousands of them.
+function joinWords() {
+    const listings = [...document.querySelectorAll('pre code')]
+        .filter(code => !code.querySelector(':is(a, button, [role], [tabindex])'));
+    const whole = listings.map(code => {
+        const all = [...code.childNodes];
+        code.replaceChildren(code.innerText);
+        return () => code.replaceChildren(...all);
+    });
+    window.putBack = () => whole.forEach(putBack => putBack());
 }
 
 // In the page: takes out each word of a listing that has the same classes, up to
@@ -245,15 +292,18 @@ function figures() {
 // Each button copies what the reader sees, to the letter.
 async function checkCopyButtons(page, report) {
     await page.evaluate(() => document.querySelectorAll('details').forEach(it => { it.open = true; }));
-    for (const button of await page.locator('pre .clip-button').elementHandles()) {
-        const visible = await button.evaluate(button => {
+    const texts = await page.evaluate(async () => {
+        const texts = [];
+        for (const button of document.querySelectorAll('pre .clip-button')) {
             const code = button.closest('pre').querySelector('code').cloneNode(true);
             code.querySelectorAll('.boring').forEach(hidden => hidden.remove());
-            return code.textContent;
-        });
-        await page.evaluate(() => navigator.clipboard.writeText('nothing copied'));
-        await button.evaluate(button => button.click());
-        const copied = await page.evaluate(() => navigator.clipboard.readText());
+            await navigator.clipboard.writeText('nothing copied');
+            button.click();
+            texts.push({ visible: code.textContent, copied: await navigator.clipboard.readText() });
+        }
+        return texts;
+    });
+    for (const { visible, copied } of texts) {
         const start = visible.trim().split('\n')[0];
         report.expect(copied === visible, `the copy button of "${start}" copies ${JSON.stringify(difference(copied, visible))}`);
     }
@@ -325,7 +375,7 @@ async function checkThemes(browser, report, { page: path }) {
         report.expect((await shown()).includes(theme), `${theme} is forgotten when the page is loaded again`);
     }
     report.expect(seen.size === THEMES.length, `the themes have ${seen.size} backgrounds`);
-    await page.context().close();
+    await close(page);
 }
 
 // Next leads through all pages in order, and the left arrow key back again. On
@@ -348,11 +398,11 @@ async function checkWalk(browser, report, { pages }) {
     const desktop = await open(browser, report, pages[0], DESKTOP);
     await walk(desktop, forward, 'next', page => page.click('a.next:visible'));
     await walk(desktop, back, 'the left arrow key', page => page.keyboard.press('ArrowLeft'));
-    await desktop.context().close();
+    await close(desktop);
     const phone = await open(browser, report, pages[0], PHONE);
     await walk(phone, forward.slice(0, 2), 'next on a phone', page => page.click('a.next:visible'));
     await walk(phone, back.slice(-2), 'previous on a phone', page => page.click('a.previous:visible'));
-    await phone.context().close();
+    await close(phone);
 }
 
 // A word that stands on one page only leads to that page. A page that has no
@@ -381,7 +431,7 @@ async function checkSearch(browser, report, { pages }) {
         const isThere = await found.waitFor({ timeout: PATIENCE / 2 }).then(() => true, () => false);
         report.expect(isThere, `the search for "${sought}" does not find ${path}`);
     }
-    await page.context().close();
+    await close(page);
 }
 
 // Tab leads to the sidebar's button, and Enter opens and closes the sidebar.
@@ -400,7 +450,7 @@ async function checkKeyboard(browser, report, { page: path }) {
         const visible = await page.evaluate(() => document.documentElement.classList.contains('sidebar-visible'));
         report.expect(String(visible) === expected, `Enter on the sidebar button leaves the sidebar ${visible ? 'open' : 'closed'}`);
     }
-    await page.context().close();
+    await close(page);
 }
 
 const CHECKS = {
@@ -411,7 +461,9 @@ const CHECKS = {
     keyboard: checkKeyboard,
 };
 
-const browser = await chromium.launch({ executablePath, args: ['--disable-gpu', '--disable-background-networking'] });
+// What a page asks of another host is refused.
+const NO_OTHER_HOST = '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1';
+const browser = await chromium.launch({ executablePath, args: ['--disable-gpu', '--disable-background-networking', NO_OTHER_HOST] });
 for await (const line of createInterface({ input: process.stdin })) {
     const request = JSON.parse(line);
     const report = new Report();
@@ -419,6 +471,8 @@ for await (const line of createInterface({ input: process.stdin })) {
         await CHECKS[request.check](browser, report, request);
     } catch (error) {
         report.expect(false, `the check cannot go on: ${error.message}`);
+        await shared?.context().close();
+        shared = undefined;
     }
     console.log(JSON.stringify(report));
 }
