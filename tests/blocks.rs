@@ -36,6 +36,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const COLLECTION: Collection = Collection {
     name: "blocks",
     edition: Some("2021"),
+    lines: false,
 };
 
 /// Set for the start of this executable that calls skeptic, which speaks to

@@ -54,6 +54,8 @@ pub struct Collection {
     pub name: &'static str,
     /// `None`: that of the listings.
     pub edition: Option<&'static str>,
+    /// Whether the programs know the lines of their source.
+    pub lines: bool,
 }
 
 impl Collection {
@@ -220,7 +222,11 @@ fn write_workspace(
     let mut whole = Table::new();
     whole.insert("workspace".to_owned(), workspace);
     if let Some(profile) = manifest.get("profile") {
-        whole.insert("profile".to_owned(), profile.clone());
+        let mut profile = profile.clone();
+        if collection.lines {
+            add_lines(&mut profile)?;
+        }
+        whole.insert("profile".to_owned(), profile);
     }
     fs::create_dir_all(folder)?;
     write_if_changed(&folder.join("Cargo.toml"), &whole.to_string())?;
@@ -233,6 +239,19 @@ fn write_workspace(
             write_package(root, folder, collection, section, &sources)?;
         }
     }
+    Ok(())
+}
+
+/// Line tables for the programs; the crates stay as they are.
+fn add_lines(profile: &mut Value) -> Result<()> {
+    let dev = profile.get_mut("dev").and_then(Value::as_table_mut);
+    let dev = dev.context("[profile.dev]")?;
+    let crates = dev.get_mut("package").and_then(|it| it.get_mut("*"));
+    let crates = crates.and_then(Value::as_table_mut);
+    crates
+        .context("[profile.dev.package.\"*\"]")?
+        .insert("debug".to_owned(), 0.into());
+    dev.insert("debug".to_owned(), "line-tables-only".into());
     Ok(())
 }
 

@@ -22,6 +22,7 @@ use crate::supervise::Outcome;
 pub const COLLECTION: Collection = Collection {
     name: "edits",
     edition: None,
+    lines: false,
 };
 
 /// What an edited program has to come to.
@@ -100,11 +101,57 @@ struct File {
     ends: Ends,
 }
 
-#[derive(Deserialize)]
+/// A text of a program, and what stands there instead.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Replace {
-    text: String,
-    with: String,
+pub struct Replace {
+    /// It occurs exactly once.
+    pub text: String,
+    pub with: String,
+}
+
+/// Where a program's source is, from the book's root.
+///
+/// # Errors
+/// If the section has no such program.
+pub fn source(root: &Path, section: &str, program: &str) -> Result<PathBuf> {
+    let package = Path::new("listings").join(section);
+    let places = [
+        package.join(format!("src/bin/{program}.rs")),
+        package.join(format!("examples/{program}.rs")),
+    ];
+    match program == section {
+        true => Ok(package.join("src/main.rs")),
+        false => places
+            .into_iter()
+            .find(|place| root.join(place).is_file())
+            .with_context(|| format!("{section} has no program {program}")),
+    }
+}
+
+/// The text of a program with the changes.
+///
+/// # Errors
+/// If a text that is to be replaced does not occur exactly once, or if nothing
+/// is changed.
+pub fn changed(
+    root: &Path,
+    source: &Path,
+    replace: &[Replace],
+) -> Result<String> {
+    let original = fs::read_to_string(root.join(source))?;
+    let mut text = original.clone();
+    for Replace { text: old, with } in replace {
+        let count = text.matches(old.as_str()).count();
+        ensure!(
+            count == 1,
+            "this occurs {count} times in {}, not once:\n{old}",
+            source.display()
+        );
+        text = text.replacen(old.as_str(), with, 1);
+    }
+    ensure!(text != original, "changes nothing");
+    Ok(text)
 }
 
 impl fmt::Display for Edit {
@@ -240,30 +287,8 @@ fn edit(root: &Path, kind: Kind, section: &str, file: &Path) -> Result<Edit> {
         !ends.expect.is_empty(),
         "expects no text: what does it show?"
     );
-    let package = Path::new("listings").join(section);
-    let places = [
-        package.join(format!("src/bin/{program}.rs")),
-        package.join(format!("examples/{program}.rs")),
-    ];
-    let source = match *program == section {
-        true => package.join("src/main.rs"),
-        false => places
-            .into_iter()
-            .find(|place| root.join(place).is_file())
-            .with_context(|| format!("{section} has no program {program}"))?,
-    };
-    let original = fs::read_to_string(root.join(&source))?;
-    let mut text = original.clone();
-    for Replace { text: old, with } in &replace {
-        let count = text.matches(old.as_str()).count();
-        ensure!(
-            count == 1,
-            "this occurs {count} times in {}, not once:\n{old}",
-            source.display()
-        );
-        text = text.replacen(old.as_str(), with, 1);
-    }
-    ensure!(text != original, "changes nothing");
+    let source = source(root, section, program)?;
+    let text = changed(root, &source, &replace)?;
     Ok(Edit {
         kind,
         section: section.to_owned(),

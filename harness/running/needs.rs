@@ -36,6 +36,13 @@ pub const MDBOOK: Tool = Tool {
     install: "with cargo install mdbook --locked",
 };
 
+pub const STRACE: Tool = Tool {
+    name: "strace",
+    command: "strace",
+    oldest: (5, 10),
+    install: "for example with sudo apt-get install strace",
+};
+
 impl Tool {
     /// Asks the tool on the `PATH` for its version; returns what it says.
     ///

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::draw::{self, Timeline};
 use crate::record::{self, Deed, Event, Moment, Process, Record};
+use running::edits::Replace;
 
 /// The file that says what a figure shows.
 #[derive(Debug, Deserialize)]
@@ -19,6 +20,13 @@ pub struct Choice {
     pub lanes: Vec<Lane>,
     /// From top to bottom.
     pub events: Vec<Step>,
+    /// What is changed in the program before it runs, for a figure of what goes
+    /// wrong.
+    #[serde(default)]
+    pub change: Vec<Replace>,
+    /// How long the program may run, in seconds. A figure that shows a hang
+    /// waits so long for it.
+    pub seconds: Option<u64>,
 }
 
 /// A lane and the processes that it shows, one after the other.
@@ -111,6 +119,24 @@ pub enum Step {
         to: String,
         label: Option<String>,
     },
+    /// `lane` finds nothing to read and no end of file.
+    Open {
+        lane: String,
+        label: Option<String>,
+    },
+    /// `lane` reads, and nothing comes, not even the end of file. `held_by` are
+    /// the processes that could write, as the record calls them.
+    Hang {
+        lane: String,
+        held_by: String,
+        label: Option<String>,
+    },
+    /// `from` waits for the end of `to`, and it does not come.
+    WaitsInVain {
+        from: String,
+        to: String,
+        label: Option<String>,
+    },
     /// Rows that are left out.
     Gap {
         label: String,
@@ -128,10 +154,12 @@ impl Step {
             | Step::Signal { from, to, .. }
             | Step::Adopt { from, to }
             | Step::Reap { from, to, .. }
-            | Step::Alive { from, to, .. } => (Some(from), Some(to)),
-            Step::Exit { lane, .. } | Step::Print { lane, .. } => {
-                (Some(lane), None)
-            }
+            | Step::Alive { from, to, .. }
+            | Step::WaitsInVain { from, to, .. } => (Some(from), Some(to)),
+            Step::Exit { lane, .. }
+            | Step::Print { lane, .. }
+            | Step::Open { lane, .. }
+            | Step::Hang { lane, .. } => (Some(lane), None),
             Step::Gap { .. } => (None, None),
         }
     }
@@ -160,7 +188,12 @@ impl Step {
             | (Step::HangUp { .. }, Deed::HangsUp)
             | (Step::Adopt { .. }, Deed::Adopts)
             | (Step::Reap { .. }, Deed::IsReaped)
-            | (Step::Alive { .. }, Deed::SeesAlive) => true,
+            | (Step::Alive { .. }, Deed::SeesAlive)
+            | (Step::Open { .. }, Deed::FindsOpen(_))
+            | (Step::WaitsInVain { .. }, Deed::WaitsInVain) => true,
+            (Step::Hang { held_by, .. }, Deed::Hangs(holders)) => {
+                holders.strip_suffix(" can write") == Some(held_by)
+            }
             (Step::Message { text, .. }, Deed::Sends(sent)) => {
                 sent.contains(text)
             }
@@ -195,6 +228,11 @@ impl Step {
             Step::Reap { .. } => Deed::IsReaped,
             Step::Print { text, .. } => Deed::Prints(text.clone()),
             Step::Alive { .. } => Deed::SeesAlive,
+            Step::Open { .. } => Deed::FindsOpen("…".to_owned()),
+            Step::Hang { held_by, .. } => {
+                Deed::Hangs(format!("{held_by} can write"))
+            }
+            Step::WaitsInVain { .. } => Deed::WaitsInVain,
             Step::Gap { label } => return label.clone(),
         };
         record::sentence(
@@ -233,59 +271,13 @@ pub fn find(
     record: &Record,
     line: impl Fn(&[u64]) -> Option<u32>,
 ) -> Result<Found> {
-    for step in &choice.events {
-        let (from, to) = step.lanes();
-        for lane in [from, to].into_iter().flatten() {
-            ensure!(
-                choice.lanes.iter().any(|it| short(&it.name) == lane),
-                "{lane:?} is no lane"
-            );
-        }
-    }
-    let mut search = Search {
-        choice,
-        record,
-        tries: 0,
-        deepest: 0,
-        reason: None,
-        used: BTreeSet::new(),
-        found: Vec::new(),
-    };
-    let mut state = State::default();
-    // The process that no other starts.
-    let started = |lane: &str| {
-        choice
-            .events
-            .iter()
-            .any(|step| matches!(step, Step::Start { to, .. } if to == lane))
-    };
-    for lane in &choice.lanes {
-        let name = short(&lane.name);
-        if !started(name) {
-            let process = record
-                .processes
-                .iter()
-                .position(|it| lane.is.iter().any(|is| is == role(it)))
-                .with_context(|| format!("no process is {:?}", lane.is))?;
-            state.bound.insert(name.to_owned(), process);
-        }
-    }
-    if search.step(0, &state) {
-        return Ok(Found {
+    let mut search = Search::new(choice, record)?;
+    match search.begin()? {
+        true => Ok(Found {
             events: search.found,
-        });
+        }),
+        false => anyhow::bail!("{}", search.complaint(&line)),
     }
-    let step = &choice.events[search.deepest];
-    let instead = search.reason.map(|(event, why)| {
-        let event = &record.events[event];
-        format!("; {why}: {}", described(record, event, &line))
-    });
-    anyhow::bail!(
-        "row {}, {:?}, is no longer there after the rows before it{}",
-        search.deepest + 1,
-        step.wanted(),
-        instead.unwrap_or_default()
-    )
 }
 
 /// An event with its lines.
@@ -331,19 +323,114 @@ struct Search<'a> {
     record: &'a Record,
     tries: usize,
     deepest: usize,
-    /// An event that would have fitted the deepest step, and what is wrong.
-    reason: Option<(usize, &'static str)>,
+    /// What had been found and how far the processes had come there.
+    deepest_found: Vec<Option<usize>>,
+    deepest_state: State,
+    /// An event that would have fitted the deepest step, but comes too early.
+    too_early: Option<usize>,
     used: BTreeSet<usize>,
     found: Vec<Option<usize>>,
+    /// Whether the events must come in the order of the rows.
+    ordered: bool,
+    /// How many rows may have no event.
+    may_miss: usize,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(choice: &'a Choice, record: &'a Record) -> Result<Search<'a>> {
+        for step in &choice.events {
+            let (from, to) = step.lanes();
+            for lane in [from, to].into_iter().flatten() {
+                ensure!(
+                    choice.lanes.iter().any(|it| short(&it.name) == lane),
+                    "{lane:?} is no lane"
+                );
+            }
+        }
+        Ok(Search {
+            choice,
+            record,
+            tries: 0,
+            deepest: 0,
+            deepest_found: Vec::new(),
+            deepest_state: State::default(),
+            too_early: None,
+            used: BTreeSet::new(),
+            found: Vec::new(),
+            ordered: true,
+            may_miss: 0,
+        })
+    }
+
+    /// Whether each row has its event.
+    fn begin(&mut self) -> Result<bool> {
+        let mut state = State::default();
+        for lane in &self.choice.lanes {
+            let name = short(&lane.name);
+            let is_started = self.choice.events.iter().any(
+                |step| matches!(step, Step::Start { to, .. } if to == name),
+            );
+            if is_started {
+                continue;
+            }
+            let process = self
+                .record
+                .processes
+                .iter()
+                .position(|it| lane.is.iter().any(|is| is == role(it)))
+                .with_context(|| format!("no process is {:?}", lane.is))?;
+            state.bound.insert(name.to_owned(), process);
+        }
+        Ok(self.step(0, &state))
+    }
+
+    /// What does not hold, with the lines of the program.
+    fn complaint(&self, line: &impl Fn(&[u64]) -> Option<u32>) -> String {
+        let step = &self.choice.events[self.deepest];
+        let event =
+            |it: usize| described(self.record, &self.record.events[it], line);
+        let mut text = format!(
+            "row {}, {:?}, is no longer there after the rows before it",
+            self.deepest + 1,
+            step.wanted()
+        );
+        if let Some(early) = self.too_early {
+            text += &format!("\n  too early: {}", event(early));
+        }
+        if let Some(before) = self.deepest_found.iter().rev().flatten().next() {
+            text += &format!("\n  the row before it: {}", event(*before));
+        }
+        if let Some(next) = self.next_of(step) {
+            text += &format!("\n  what comes instead: {}", event(next));
+        }
+        text
+    }
+
+    /// What the process that should do the step does next.
+    fn next_of(&self, step: &Step) -> Option<usize> {
+        let state = &self.deepest_state;
+        let process = *state.bound.get(step.lanes().0?)?;
+        let events = self.record.events.iter().enumerate();
+        let later = events.filter(|(_, event)| {
+            let Moment { thread, place, .. } = event.from;
+            let reached = state.reached.get(&(process, thread));
+            event.from.process == process
+                && thread != record::NOBODY
+                && reached.is_none_or(|&reached| place > reached)
+        });
+        let first = later.min_by_key(|(_, event)| event.from.place)?;
+        Some(first.0)
+    }
+
     fn step(&mut self, index: usize, state: &State) -> bool {
         let Some(step) = self.choice.events.get(index) else {
             return true;
         };
-        if index > self.deepest {
-            (self.deepest, self.reason) = (index, None);
+        if index > self.deepest || index == 0 {
+            self.deepest = index;
+            self.deepest_found = self.found.clone();
+            self.deepest_state = state.clone();
+            self.too_early = None;
         }
         if matches!(step, Step::Gap { .. }) {
             self.found.push(None);
@@ -368,6 +455,15 @@ impl Search<'_> {
             }
             self.found.pop();
             self.used.remove(&event);
+        }
+        if self.may_miss > 0 {
+            self.may_miss -= 1;
+            self.found.push(None);
+            if self.step(index + 1, state) {
+                return true;
+            }
+            self.found.pop();
+            self.may_miss += 1;
         }
         false
     }
@@ -422,9 +518,10 @@ impl Search<'_> {
                 continue;
             }
             let key = (moment.process, moment.thread);
-            if floor.get(&key).is_some_and(|&place| moment.place < place) {
+            let early = |&place: &usize| moment.place < place;
+            if self.ordered && floor.get(&key).is_some_and(early) {
                 if index == self.deepest {
-                    self.reason = Some((place, "it comes too early"));
+                    self.too_early = Some(place);
                 }
                 return None;
             }
@@ -433,6 +530,63 @@ impl Search<'_> {
         }
         Some(next)
     }
+}
+
+/// The rows, by place in the choice, in the order that they have in another
+/// record, without those that are no longer there. A gap stays behind the row
+/// before it.
+///
+/// # Errors
+/// Those of [`find`], but for the order.
+fn reordered(choice: &Choice, record: &Record) -> Result<Vec<usize>> {
+    let places = record.places();
+    for may_miss in 0..=choice.events.len() {
+        let mut search = Search::new(choice, record)?;
+        search.ordered = false;
+        search.may_miss = may_miss;
+        if !search.begin()? {
+            continue;
+        }
+        let mut rows = Vec::new();
+        let mut last = 0;
+        for (index, found) in search.found.iter().enumerate() {
+            let is_gap = matches!(choice.events[index], Step::Gap { .. });
+            last = found.map_or(last, |event| places[event]);
+            if is_gap || found.is_some() {
+                rows.push((last, index));
+            }
+        }
+        rows.sort();
+        return Ok(rows.into_iter().map(|(_, index)| index).collect());
+    }
+    anyhow::bail!("no row is left")
+}
+
+/// The text of a choice with its rows in the order of another record; what is
+/// no longer there is left out.
+///
+/// # Errors
+/// If the rows do not stand one a line.
+pub fn rewritten(
+    text: &str,
+    choice: &Choice,
+    record: &Record,
+) -> Result<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let start = lines.iter().position(|line| *line == "events = [");
+    let start = start.context("no line `events = [`")? + 1;
+    let count = choice.events.len();
+    let rows = lines.get(start..start + count).unwrap_or_default();
+    let are_rows = rows.iter().all(|line| line.starts_with("    { kind = "));
+    ensure!(
+        are_rows && lines.get(start + count) == Some(&"]"),
+        "each row stands on a line of its own: `    {{ kind = …`"
+    );
+    let order = reordered(choice, record)?;
+    let mut new: Vec<&str> = lines[..start].to_vec();
+    new.extend(order.into_iter().map(|row| rows[row]));
+    new.extend(&lines[start + count..]);
+    Ok(new.join("\n") + "\n")
 }
 
 /// The figure: the chosen events of the record, and the waits between them.
@@ -451,7 +605,7 @@ pub fn timeline(
     for (step, event) in choice.events.iter().zip(&found.events) {
         let deed = event.map(|event| &record.events[event].deed);
         let (from, to) = step.lanes();
-        // Whoever receives something has waited for it since his last row.
+        // Whoever receives something has waited for it since its last row.
         if let (Some(to), Some(deed)) = (to, deed)
             && matches!(
                 deed,
@@ -462,6 +616,10 @@ pub fn timeline(
             waits.push((row, to));
         }
         events.push(shown(step, deed)?);
+        // The kernel adopts; the two go on with what they did.
+        if matches!(step, Step::Adopt { .. }) {
+            continue;
+        }
         for lane in [from, to].into_iter().flatten() {
             rows.insert(lane, events.len());
         }
@@ -566,6 +724,28 @@ fn shown(step: &Step, deed: Option<&Deed>) -> Result<draw::Event> {
             lane: from.clone(),
             label: label.clone().unwrap_or_else(|| format!("sees {to} alive")),
         },
+        Step::Open { lane, label } => draw::Event::Work {
+            lane: lane.clone(),
+            label: label
+                .clone()
+                .unwrap_or_else(|| "finds no end of file".to_owned()),
+        },
+        Step::Hang {
+            lane,
+            held_by,
+            label,
+        } => draw::Event::Hang {
+            lane: lane.clone(),
+            label: label
+                .clone()
+                .unwrap_or_else(|| format!("waits for ever: {held_by} can write")),
+        },
+        Step::WaitsInVain { from, to, label } => draw::Event::Hang {
+            lane: from.clone(),
+            label: label
+                .clone()
+                .unwrap_or_else(|| format!("waits for ever for {to}")),
+        },
         Step::Gap { label } => draw::Event::Gap {
             label: label.clone(),
         },
@@ -629,7 +809,7 @@ mod tests {
     fn a_figure_is_made_of_what_happened() -> Result<()> {
         let (choice, record) = (parse(CHOICE)?, record(false)?);
         assert_eq!(
-            record.text(|_| None),
+            record.text(|_| None, |_| String::new()),
             "  main starts worker\n  \
              worker sends \"ready\\n\" to main\n  \
              main closes its end, end of file for worker\n  \
@@ -653,8 +833,10 @@ mod tests {
             problem.as_deref(),
             Some(
                 "row 3, \"parent closes its end, end of file for worker\", is \
-                 no longer there after the rows before it; it comes too early: \
-                 main closes its end, end of file for worker"
+                 no longer there after the rows before it\n  \
+                 too early: main closes its end, end of file for worker\n  \
+                 the row before it: worker sends \"ready\\n\" to main\n  \
+                 what comes instead: main exits with 0"
             )
         );
         Ok(())

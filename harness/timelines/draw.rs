@@ -82,6 +82,9 @@ pub enum Event {
     /// `lane` does something that no other process sees. The label begins
     /// with a verb.
     Work { lane: String, label: String },
+    /// `lane` blocks, and nothing ever reaches it. The label begins with a
+    /// verb.
+    Hang { lane: String, label: String },
     /// `lane` ends. The label begins with a verb.
     Exit { lane: String, label: String },
     /// `from` becomes the parent of `to`, whose own parent has ended.
@@ -113,6 +116,7 @@ impl Event {
             | Event::Reap { from, to, .. } => vec![from, to],
             Event::Wait { lane, .. }
             | Event::Work { lane, .. }
+            | Event::Hang { lane, .. }
             | Event::Exit { lane, .. } => vec![lane],
             Event::Gap { .. } => Vec::new(),
         }
@@ -124,6 +128,7 @@ impl Event {
             Event::Message { label, .. }
             | Event::Signal { label, .. }
             | Event::Work { label, .. }
+            | Event::Hang { label, .. }
             | Event::Exit { label, .. }
             | Event::Gap { label } => return label,
             Event::Start { label, .. } => (label, "starts"),
@@ -161,7 +166,10 @@ impl Event {
                      which is the end of file for {to}"
                 )
             }
-            Event::Wait { .. } | Event::Work { .. } | Event::Exit { .. } => {
+            Event::Wait { .. }
+            | Event::Work { .. }
+            | Event::Hang { .. }
+            | Event::Exit { .. } => {
                 format!("{from} {label}")
             }
             Event::Adopt { .. } => format!("{from} adopts {to}"),
@@ -400,7 +408,7 @@ impl<'a> Figure<'a> {
                 }
                 // The kernel does it.
                 (Event::Adopt { .. }, _) => {}
-                (Event::Wait { .. }, _) => {
+                (Event::Wait { .. } | Event::Hang { .. }, _) => {
                     life.wake(y);
                     life.waiting = Some(y);
                 }
@@ -557,6 +565,11 @@ impl<'a> Figure<'a> {
                  height=\"6\"/>",
                 x - 8.0,
                 y - 3.0
+            )?,
+            Event::Hang { .. } => writeln!(
+                svg,
+                "<path class=\"tl-hang\" d=\"M{} {y}h12\"/>",
+                x - 6.0
             )?,
             Event::Work { .. } => writeln!(
                 svg,

@@ -59,6 +59,14 @@ pub enum Deed {
     IsReaped,
     /// `from` looks, and `to` has not ended.
     SeesAlive,
+    /// `from` reads a pipe or socket that is empty, and need not wait. Who
+    /// could still write to it.
+    FindsOpen(String),
+    /// A read of `from` does not return for as long as the trace lasts. Who
+    /// could still write.
+    Hangs(String),
+    /// `from` waits for the end of `to` for as long as the trace lasts.
+    WaitsInVain,
     /// The exit code, or the signal that killed it.
     Ends(Result<i32, String>),
     /// `from` becomes the parent of `to`.
@@ -77,9 +85,23 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record as text, one event a line. `line` finds the line of a listing
-    /// for the callers of a system call.
-    pub fn text(&self, line: impl Fn(&[u64]) -> Option<u32>) -> String {
+    /// The place of each event in the record's text.
+    pub fn places(&self) -> Vec<usize> {
+        let mut places = vec![0; self.events.len()];
+        let order = self.order(&self.before());
+        for (place, event) in order.into_iter().enumerate() {
+            places[event] = place;
+        }
+        places
+    }
+
+    /// The record as text, one event a line, each behind its `mark`. `line`
+    /// finds the line of a listing for the callers of a system call.
+    pub fn text(
+        &self,
+        line: impl Fn(&[u64]) -> Option<u32>,
+        mark: impl Fn(usize) -> String,
+    ) -> String {
         let mut text = String::new();
         let before = self.before();
         let order = self.order(&before);
@@ -95,10 +117,10 @@ impl Record {
             let to = event.to.as_ref().map_or(String::new(), |to| {
                 format!("{}{}", name(to), at(&event.stacks[1]))
             });
-            let mark = if free { "| " } else { "  " };
+            let free = if free { "| " } else { "  " };
             let sentence = sentence(&event.deed, &from, &to);
             // Writing to a text does not fail.
-            let _ = writeln!(text, "{mark}{sentence}");
+            let _ = writeln!(text, "{}{free}{sentence}", mark(index));
         }
         text
     }
@@ -176,6 +198,13 @@ pub fn sentence(deed: &Deed, from: &str, to: &str) -> String {
         Deed::Signals(signal) => format!("{from} sends {signal} to {to}"),
         Deed::IsReaped => format!("{to} collects the status of {from}"),
         Deed::SeesAlive => format!("{from} sees that {to} has not ended"),
+        Deed::FindsOpen(holders) => {
+            format!("{from} finds nothing to read and no end: {holders}")
+        }
+        Deed::Hangs(holders) => {
+            format!("{from} reads without end: {holders}")
+        }
+        Deed::WaitsInVain => format!("{from} waits without end for {to}"),
         Deed::Ends(Ok(code)) => format!("{from} exits with {code}"),
         Deed::Ends(Err(signal)) => format!("{from} dies of {signal}"),
         Deed::Adopts => format!("{from} adopts {to}"),
@@ -188,7 +217,16 @@ pub fn sentence(deed: &Deed, from: &str, to: &str) -> String {
 /// # Errors
 /// If a line cannot be understood.
 pub fn of(lines: &[Line]) -> Result<Record> {
-    let mut scene = Scene::default();
+    let executes = |line: &Line| match &line.what {
+        What::Call { name, result, .. } if name == "execve" && result == "0" => {
+            Some(line.tid)
+        }
+        _ => None,
+    };
+    let mut scene = Scene {
+        executes: lines.iter().filter_map(executes).collect(),
+        ..Scene::default()
+    };
     for (place, line) in lines.iter().enumerate() {
         scene
             .see(place, line)
@@ -266,6 +304,12 @@ struct Scene {
     /// Where each process has ended, and the event.
     ended: HashMap<Process, (Moment, usize)>,
     events: Vec<Event>,
+    /// Who executes a program, sooner or later.
+    executes: BTreeSet<i32>,
+    /// The callers of each thread's last change of its signal mask.
+    masked: HashMap<i32, Vec<u64>>,
+    /// Reads in vain, by place in `events`, and who could have written.
+    waits: Vec<(usize, Vec<Process>)>,
 }
 
 impl Scene {
@@ -304,6 +348,9 @@ impl Scene {
                 self.thread_ends(here, Err(signal.clone()));
                 Ok(())
             }
+            What::Hangs { name, arguments } => {
+                self.hangs(here, name, arguments)
+            }
         }
     }
 
@@ -316,6 +363,19 @@ impl Scene {
         stack: &[u64],
     ) -> Result<()> {
         let number: Option<i64> = leading_number(result);
+        if name == "read" && result.contains("EAGAIN") {
+            let holders = self.holders(here.process, arguments)?;
+            if let Some(holders) = holders {
+                self.waits.push((self.events.len(), holders));
+                self.events.push(Event {
+                    deed: Deed::FindsOpen(String::new()),
+                    from: here,
+                    to: None,
+                    stacks: [stack.to_vec(), Vec::new()],
+                    after: None,
+                });
+            }
+        }
         let Some(number) = number.filter(|&number| number >= 0) else {
             return Ok(());
         };
@@ -341,11 +401,19 @@ impl Scene {
                     (_, true) => base.to_owned(),
                     (_, false) => rest,
                 });
-                self.look_for_ends(here, stack, true);
+                self.look_for_ends(here, stack, false);
+            }
+            "rt_sigprocmask" => {
+                self.masked.insert(here.thread, stack.to_vec());
             }
             "clone" | "clone3" | "fork" | "vfork" => {
                 let child = i32::try_from(number)?;
-                self.start(here, name, arguments, child, stack);
+                let masked = self.masked.get(&here.thread).cloned();
+                let stack = match stack.is_empty() {
+                    true => masked.unwrap_or_default(),
+                    false => stack.to_vec(),
+                };
+                self.start(here, name, arguments, child, &stack);
             }
             "pipe2" => {
                 let ends = descriptors(arguments);
@@ -576,7 +644,14 @@ impl Scene {
             .members
             .iter()
             .filter(|member| !member.has_ended)
-            .flat_map(|member| member.ends.values())
+            .flat_map(|member| {
+                // What a child is about to close by executing its program is
+                // nothing that it holds.
+                let is_new = member.role.is_none();
+                let leaves = is_new && self.executes.contains(&member.pid);
+                let ends = member.ends.values();
+                ends.filter(move |end| !(leaves && end.close_on_exec))
+            })
             .filter_map(|end| end.writes.as_ref())
             .collect();
         for (name, channel) in &mut self.channels {
@@ -669,6 +744,71 @@ impl Scene {
         Ok(())
     }
 
+    /// Who could write what this call reads, if it reads a pipe or a socket.
+    fn holders(
+        &mut self,
+        process: Process,
+        arguments: &str,
+    ) -> Result<Option<Vec<Process>>> {
+        let (_, end) = self.first_end(process, arguments)?;
+        let Some(channel) = end.and_then(|end| end.reads) else {
+            return Ok(None);
+        };
+        let has_it = |member: &Member| {
+            !member.has_ended
+                && member
+                    .ends
+                    .values()
+                    .any(|end| end.writes.as_ref() == Some(&channel))
+        };
+        let all = 0..self.members.len();
+        Ok(Some(all.filter(|&it| has_it(&self.members[it])).collect()))
+    }
+
+    fn hangs(
+        &mut self,
+        here: Moment,
+        name: &str,
+        arguments: &str,
+    ) -> Result<()> {
+        let mut event = Event {
+            deed: Deed::Hangs(String::new()),
+            from: here,
+            to: None,
+            stacks: [Vec::new(), Vec::new()],
+            after: None,
+        };
+        match name {
+            "read" | "readv" | "recvfrom" | "recvmsg" => {
+                let holders = self.holders(here.process, arguments)?;
+                if let Some(holders) = holders {
+                    self.waits.push((self.events.len(), holders));
+                    self.events.push(event);
+                }
+            }
+            "wait4" | "waitid" => {
+                let mut numbers = arguments.split(", ");
+                let first = match name {
+                    "wait4" => numbers.next(),
+                    _ => numbers.nth(1),
+                };
+                let pid = first.and_then(leading_number).unwrap_or(-1);
+                let child = self.process_of(i32::try_from(pid)?);
+                if let Some(process) = child {
+                    event.deed = Deed::WaitsInVain;
+                    event.to = Some(Moment {
+                        process,
+                        thread: NOBODY,
+                        place: here.place,
+                    });
+                    self.events.push(event);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn process_of(&self, pid: i32) -> Option<Process> {
         self.members.iter().rposition(|member| member.pid == pid)
     }
@@ -704,6 +844,7 @@ impl Scene {
         if !self.members[process].threads.is_empty() {
             return;
         }
+        let mut killed = None;
         if let Err(signal) = &end {
             let pid = self.members[process].pid;
             // SIGKILL is never received; it ends the process.
@@ -712,6 +853,7 @@ impl Scene {
             });
             if let Some(sent) = sent {
                 let (who, how, ..) = self.signals.remove(sent);
+                killed = Some(self.events.len());
                 self.events.push(Event {
                     deed: Deed::Signals(signal.clone()),
                     from: who,
@@ -727,7 +869,7 @@ impl Scene {
             from: here,
             to: None,
             stacks: [Vec::new(), Vec::new()],
-            after: None,
+            after: killed,
         });
         self.members[process].has_ended = true;
         self.members[process].ends.clear();
@@ -802,7 +944,7 @@ impl Scene {
         });
     }
 
-    fn finish(self) -> Record {
+    fn finish(mut self) -> Record {
         let roles: Vec<String> = self
             .members
             .iter()
@@ -816,7 +958,7 @@ impl Scene {
             .iter()
             .filter(|role| roles.iter().filter(|it| it == role).count() > 1)
             .collect();
-        let processes = roles
+        let processes: Vec<String> = roles
             .iter()
             .map(|role| {
                 let number = seen.entry(role).or_default();
@@ -827,6 +969,18 @@ impl Scene {
                 }
             })
             .collect();
+        for (event, holders) in self.waits {
+            let names: Vec<&str> =
+                holders.iter().map(|&it| processes[it].as_str()).collect();
+            let holders = match names.as_slice() {
+                [] => "nobody can write".to_owned(),
+                names => format!("{} can write", names.join(" and ")),
+            };
+            match &mut self.events[event].deed {
+                Deed::FindsOpen(who) | Deed::Hangs(who) => *who = holders,
+                _ => {}
+            }
+        }
         Record {
             processes,
             events: self.events,

@@ -6,20 +6,23 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use running::needs::STRACE;
+use running::supervise::{SUPERVISOR, Supervised};
 
 /// The calls by which processes reach each other.
-const CALLS: &str = "trace=process,signal,read,write,readv,writev,pipe2,\
-                     socketpair,sendmsg,recvmsg,sendto,recvfrom,close,\
-                     close_range,dup,dup2,dup3,fcntl,prctl,accept4";
+/// `rt_sigprocmask` is what the C library calls right before it starts a
+/// process, and unlike `clone3` its callers can be found.
+const CALLS: &str = "trace=process,kill,tkill,tgkill,pidfd_send_signal,\
+                     rt_sigprocmask,read,write,readv,writev,pipe2,socketpair,\
+                     sendmsg,recvmsg,sendto,recvfrom,close,close_range,dup,\
+                     dup2,dup3,fcntl,prctl,accept4";
 
 /// Most that is kept of what a call reads or writes, in bytes.
 const LONGEST: usize = 200;
-
-/// How long a program may run under strace, in seconds: it is ten times slower.
-const DEADLINE: u32 = 60;
 
 /// One line of the trace.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,52 +56,78 @@ pub enum What {
     Exited(i32),
     /// By which signal.
     Killed(String),
+    /// A call that had not returned when the trace ended.
+    Hangs { name: String, arguments: String },
+}
+
+/// A program that ran under strace.
+#[derive(Debug)]
+pub struct Traced {
+    pub lines: Vec<Line>,
+    /// Whether it had to be ended.
+    pub hung: bool,
+}
+
+/// How a program is traced.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// How long it may run; under strace it is ten times slower.
+    pub deadline: Duration,
+    /// Whether to note the callers of each call.
+    pub stacks: bool,
 }
 
 /// Runs the program under strace in an empty folder, and returns the trace.
-/// `stacks` asks for the callers of each call, which takes longer.
 ///
 /// # Errors
-/// If strace is missing or may not trace, if the program does not end in time,
-/// or if the trace cannot be read.
-pub fn trace(
-    program: &Path,
-    arguments: &[&str],
-    stacks: bool,
-) -> Result<Vec<Line>> {
+/// If strace is missing or may not trace, or if the trace cannot be read.
+pub fn trace(program: &Path, arguments: &[&str], how: How) -> Result<Traced> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
-    let place = folder.path().join("empty");
-    fs::create_dir(&place)?;
     let trace = folder.path().join("trace");
-    let mut command = Command::new("timeout");
-    command
-        .args(["--kill-after=5", &DEADLINE.to_string(), "strace"])
+    let seconds = format!("{}", how.deadline.as_secs_f32());
+    // On the signal of `timeout` strace lets go of the program and writes down
+    // which calls have not returned; then the supervisor ends the program.
+    let outcome = Supervised::new(&*SUPERVISOR, "timeout")
+        .args([seconds.as_str(), "strace"])
         .args(["--follow-forks", "-ttt", "-yy"])
         .arg(format!("--string-limit={LONGEST}"))
         .args(["-e", CALLS, "-o"])
         .arg(&trace)
-        .args(stacks.then_some("--stack-traces"))
+        .args(how.stacks.then_some("--stack-traces"))
         .arg(program)
         .args(arguments)
-        .current_dir(place)
-        .env_remove("RUST_BACKTRACE")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let output = command.output().context("cannot start timeout")?;
+        .deadline(how.deadline + Duration::from_secs(10))
+        .run()?;
     let text = fs::read(&trace).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.code() != Some(124),
-        "it did not end within {DEADLINE} s under strace: {said}"
-    );
     ensure!(
         text.contains("execve("),
-        "strace recorded nothing ({}): {said}",
-        output.status
+        "strace recorded nothing ({}): {}",
+        outcome.ending(),
+        outcome.output
     );
-    parse(&text, program)
+    Ok(Traced {
+        lines: parse(&text, program)?,
+        hung: outcome.code == Some(124),
+    })
+}
+
+/// Whether programs can be traced here.
+///
+/// # Errors
+/// If strace is missing, or if the system does not allow it.
+pub fn version() -> Result<String> {
+    let version = STRACE.version()?;
+    let output = Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .output()
+        .context("cannot start strace")?;
+    ensure!(
+        output.status.success(),
+        "strace may not trace here: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(version)
 }
 
 /// Reads a trace.
@@ -127,6 +156,18 @@ pub fn parse(text: &str, program: &Path) -> Result<Vec<Line>> {
         let line = line(text, &mut open)
             .with_context(|| format!("line {}: {text}", number + 1))?;
         lines.extend(line);
+    }
+    for (tid, (began, begun)) in open {
+        let (name, arguments) = begun.split_once('(').unwrap_or((&begun, ""));
+        lines.push(Line {
+            tid,
+            ended: f64::INFINITY,
+            began,
+            what: What::Hangs {
+                name: name.to_owned(),
+                arguments: arguments.to_owned(),
+            },
+        });
     }
     // What a call does to others it does after its beginning; what it learns
     // from others it knows at its end.
@@ -200,6 +241,15 @@ fn line(
     }
     if let Some(begun) = rest.strip_suffix(" <unfinished ...>") {
         open.insert(tid, (time, begun.to_owned()));
+        return Ok(None);
+    }
+    // strace has let go of the program at its deadline.
+    if rest.ends_with(" <detached ...>") {
+        if let Some(begun) = rest.strip_suffix(" <detached ...>")
+            && !begun.starts_with("<... ")
+        {
+            open.insert(tid, (time, begun.to_owned()));
+        }
         return Ok(None);
     }
     let (began, whole) = match rest.strip_prefix("<... ") {

@@ -33,11 +33,12 @@ fn every_listing_is_shown() {
         let page = Path::new("src").join(section).with_extension("md");
         for file in files(&folder) {
             let inside = file.strip_prefix(&folder).unwrap();
-            // Cargo's, and what tests/breaks.rs reads.
-            if inside == Path::new("Cargo.toml")
-                || inside.starts_with("breaks")
-                || inside.starts_with("trials")
-            {
+            // Cargo's, and what tests/breaks.rs and tests/timelines.rs read.
+            let is_edit = ["breaks", "trials"].iter().any(|edits| {
+                inside.starts_with(edits)
+                    || inside.starts_with(Path::new("timelines").join(edits))
+            });
+            if inside == Path::new("Cargo.toml") || is_edit {
                 continue;
             }
             if !is_expected(section, inside) {
@@ -45,8 +46,10 @@ fn every_listing_is_shown() {
                 problems.push(problem(file, 1, what));
                 continue;
             }
-            // The page shows the figure that is drawn from these events.
-            let by = match inside == Path::new("timeline.toml") {
+            // The page shows the figure that is made by this choice.
+            let is_choice = inside.starts_with("timelines")
+                && inside.extension().is_some_and(|it| it == "toml");
+            let by = match is_choice {
                 true => file.with_extension("svg"),
                 false => file.clone(),
             };
@@ -78,9 +81,7 @@ fn is_expected(section: &str, file: &Path) -> bool {
     let ending = file.extension().and_then(|it| it.to_str());
     match (folder, ending.unwrap_or_default()) {
         ("", "py") => file.file_stem().is_some_and(|stem| stem == section),
-        ("", "toml" | "svg") => {
-            file.file_stem().is_some_and(|stem| stem == "timeline")
-        }
+        ("timelines", "toml" | "svg") => true,
         ("src" | "src/bin" | "examples", "rs") => true,
         ("output", "txt") => true,
         _ => false,

@@ -3,10 +3,12 @@
 //! that has the program's name.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use timelines::lines::Lines;
-use timelines::{record, strace};
+use timelines::record;
+use timelines::strace::{self, How};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
@@ -16,9 +18,14 @@ fn main() -> Result<()> {
         .map(|it| it.to_string_lossy().into_owned())
         .collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let record = record::of(&strace::trace(&program, &arguments, true)?)?;
+    let how = How {
+        deadline: Duration::from_secs(60),
+        stacks: true,
+    };
+    let traced = strace::trace(&program, &arguments, how)?;
+    let record = record::of(&traced.lines)?;
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     let lines = Lines::of(&program, &format!("{name}.rs"), &record)?;
-    print!("{}", record.text(|stack| lines.find(stack)));
+    print!("{}", record.text(|stack| lines.find(stack), |_| String::new()));
     Ok(())
 }
