@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -112,7 +113,8 @@ pub fn build(
     // others are compiled once more without it.
     while !left.is_empty() {
         write_workspace(root, &workspace, collection, &left)?;
-        let (executables, errors) = run_cargo(profile, &workspace)?;
+        let (executables, errors) =
+            run_cargo(profile, &workspace, collection)?;
         for (name, executable) in executables {
             for source in left.iter().filter(|it| it.binary(collection) == name)
             {
@@ -155,9 +157,26 @@ pub fn build(
 /// Executables by name, and messages by the name of the program they are about.
 type Compiled = (Vec<(String, PathBuf)>, Vec<(String, String)>);
 
-fn run_cargo(profile: &Path, workspace: &Path) -> Result<Compiled> {
+/// Passes one more option to the compiler. Code stands in the file at the place
+/// that it has in memory then, as strace expects that looks for callers.
+const FOR_STRACE: &str =
+    "#!/bin/sh\nexec \"$@\" -C link-arg=-Wl,-z,separate-code\n";
+
+fn run_cargo(
+    profile: &Path,
+    workspace: &Path,
+    collection: Collection,
+) -> Result<Compiled> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    if collection.lines {
+        let wrapper = workspace.join("for_strace");
+        write_if_changed(&wrapper, FOR_STRACE)?;
+        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
+        // The crates are not compiled by it, and so not compiled again.
+        command.env("RUSTC_WORKSPACE_WRAPPER", wrapper);
+    }
+    let output = command
         // The crates are here: the listings themselves have been compiled.
         .args([
             "build",

@@ -2,6 +2,7 @@
 //! calls them. A choice can leave out and rename; it can add nothing.
 
 use std::collections::{BTreeSet, HashMap};
+use std::mem;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -143,6 +144,19 @@ pub enum Step {
     },
 }
 
+impl Choice {
+    /// What the figure calls the processes of the record: `main and worker #1`.
+    fn named(&self, processes: &str) -> String {
+        let name = |process: &str| {
+            let is = |lane: &&Lane| lane.is.iter().any(|it| it == role(process));
+            let lane = self.lanes.iter().find(is);
+            lane.map_or(process, |lane| lane.name.as_str()).to_owned()
+        };
+        let names: Vec<String> = processes.split(" and ").map(name).collect();
+        names.join(" and ")
+    }
+}
+
 impl Step {
     /// Whom it concerns.
     fn lanes(&self) -> (Option<&str>, Option<&str>) {
@@ -214,7 +228,18 @@ impl Step {
     /// What the record would have to say.
     fn wanted(&self) -> String {
         let (from, to) = self.lanes();
-        let deed = match self {
+        match (self, self.deed()) {
+            (Step::Gap { label }, _) => label.clone(),
+            (_, deed) => record::sentence(
+                &deed.unwrap_or(Deed::Adopts),
+                from.unwrap_or_default(),
+                to.unwrap_or_default(),
+            ),
+        }
+    }
+
+    fn deed(&self) -> Option<Deed> {
+        Some(match self {
             Step::Start { .. } => Deed::Starts { forked: false },
             Step::Message { text, .. } => Deed::Sends(text.clone()),
             Step::Close { .. } => Deed::Closes,
@@ -233,13 +258,8 @@ impl Step {
                 Deed::Hangs(format!("{held_by} can write"))
             }
             Step::WaitsInVain { .. } => Deed::WaitsInVain,
-            Step::Gap { label } => return label.clone(),
-        };
-        record::sentence(
-            &deed,
-            from.unwrap_or_default(),
-            to.unwrap_or_default(),
-        )
+            Step::Gap { .. } => return None,
+        })
     }
 }
 
@@ -312,15 +332,13 @@ fn role(name: &str) -> &str {
 struct State {
     /// Lane to process.
     bound: HashMap<String, Process>,
-    /// How far each thread's order has come.
-    reached: HashMap<(Process, i32), usize>,
-    /// Where the run of free steps that the last step belongs to began.
-    free: HashMap<(Process, i32), usize>,
 }
 
 struct Search<'a> {
     choice: &'a Choice,
     record: &'a Record,
+    /// For each event those that surely come before it.
+    before: Vec<BTreeSet<usize>>,
     tries: usize,
     deepest: usize,
     /// What had been found and how far the processes had come there.
@@ -350,6 +368,7 @@ impl<'a> Search<'a> {
         Ok(Search {
             choice,
             record,
+            before: record.before(),
             tries: 0,
             deepest: 0,
             deepest_found: Vec::new(),
@@ -406,19 +425,27 @@ impl<'a> Search<'a> {
         text
     }
 
-    /// What the process that should do the step does next.
+    /// What the process that should do the step does next, of the same kind if
+    /// there is something.
     fn next_of(&self, step: &Step) -> Option<usize> {
         let state = &self.deepest_state;
         let process = *state.bound.get(step.lanes().0?)?;
         let events = self.record.events.iter().enumerate();
-        let later = events.filter(|(_, event)| {
-            let Moment { thread, place, .. } = event.from;
-            let reached = state.reached.get(&(process, thread));
+        let is_past = |event: usize| {
+            let found = self.deepest_found.iter().flatten();
+            let mut found = found.copied();
+            found.any(|it| it == event || self.before[it].contains(&event))
+        };
+        let later = events.filter(|(place, event)| {
             event.from.process == process
-                && thread != record::NOBODY
-                && reached.is_none_or(|&reached| place > reached)
+                && event.from.thread != record::NOBODY
+                && !is_past(*place)
         });
-        let first = later.min_by_key(|(_, event)| event.from.place)?;
+        let kind = step.deed().map(|it| mem::discriminant(&it));
+        let first = later.min_by_key(|(_, event)| {
+            let is_other = kind != Some(mem::discriminant(&event.deed));
+            (is_other, event.from.place)
+        })?;
         Some(first.0)
     }
 
@@ -436,15 +463,15 @@ impl<'a> Search<'a> {
             self.found.push(None);
             return self.step(index + 1, state) || self.found.pop().is_none();
         }
-        let follows_free = index > 0
-            && step.is_free()
-            && self.choice.events[index - 1].is_free();
+        let free = self.choice.events[..index].iter().rev();
+        let free = free.take_while(|it| it.is_free()).count();
+        let bound_by = if step.is_free() { index - free } else { index };
         for event in 0..self.record.events.len() {
             self.tries += 1;
             if self.tries > MOST_TRIES || self.used.contains(&event) {
                 continue;
             }
-            let next = self.try_event(index, step, event, state, follows_free);
+            let next = self.try_event(index, step, event, state, bound_by);
             let Some(next) = next else {
                 continue;
             };
@@ -468,14 +495,15 @@ impl<'a> Search<'a> {
         false
     }
 
-    /// The state after the step, if it can be this event.
+    /// The state after the step, if it can be this event. It must not come
+    /// before one of the first `bound_by` rows.
     fn try_event(
         &mut self,
         index: usize,
         step: &Step,
         place: usize,
         state: &State,
-        follows_free: bool,
+        bound_by: usize,
     ) -> Option<State> {
         let event = &self.record.events[place];
         if !step.fits(&event.deed) {
@@ -504,29 +532,27 @@ impl<'a> Search<'a> {
                 return None;
             }
         }
-        if !follows_free {
-            next.free = next.reached.clone();
-        }
-        let floor = if follows_free {
-            &state.free
-        } else {
-            &state.reached
+        // Threads can agree on an order that no system call shows. A start is
+        // to come after what its process has been seen to do before.
+        let was_seen = |earlier: usize| {
+            let earlier = &self.record.events[earlier];
+            let moments = [Some(earlier.from), earlier.to];
+            let mut own = moments.iter().flatten().filter(|it| {
+                it.process == event.from.process
+                    && it.thread != record::NOBODY
+            });
+            is_start && own.any(|it| it.place > event.from.place)
         };
-        for moment in [Some(event.from), event.to].into_iter().flatten() {
-            // The kernel adopts, and nobody notices that he is looked at.
-            if moment.thread == record::NOBODY {
-                continue;
+        let is_early = |earlier: &Option<usize>| {
+            earlier.is_some_and(|it| {
+                self.before[it].contains(&place) || was_seen(it)
+            })
+        };
+        if self.ordered && self.found[..bound_by].iter().any(is_early) {
+            if index == self.deepest {
+                self.too_early = Some(place);
             }
-            let key = (moment.process, moment.thread);
-            let early = |&place: &usize| moment.place < place;
-            if self.ordered && floor.get(&key).is_some_and(early) {
-                if index == self.deepest {
-                    self.too_early = Some(place);
-                }
-                return None;
-            }
-            let reached = next.reached.entry(key).or_default();
-            *reached = (*reached).max(moment.place);
+            return None;
         }
         Some(next)
     }
@@ -615,7 +641,7 @@ pub fn timeline(
         {
             waits.push((row, to));
         }
-        events.push(shown(step, deed)?);
+        events.push(shown(choice, step, deed)?);
         // The kernel adopts; the two go on with what they did.
         if matches!(step, Step::Adopt { .. }) {
             continue;
@@ -642,7 +668,11 @@ pub fn timeline(
 }
 
 /// A step as a row of the figure.
-fn shown(step: &Step, deed: Option<&Deed>) -> Result<draw::Event> {
+fn shown(
+    choice: &Choice,
+    step: &Step,
+    deed: Option<&Deed>,
+) -> Result<draw::Event> {
     let quoted = |text: &str| {
         let text = text.trim_end_matches("\\n");
         format!("\"{text}\"")
@@ -736,15 +766,13 @@ fn shown(step: &Step, deed: Option<&Deed>) -> Result<draw::Event> {
             label,
         } => draw::Event::Hang {
             lane: lane.clone(),
-            label: label
-                .clone()
-                .unwrap_or_else(|| format!("waits for ever: {held_by} can write")),
+            label: label.clone().unwrap_or_else(|| "reads".to_owned()),
+            why: format!("only {} can write", choice.named(held_by)),
         },
         Step::WaitsInVain { from, to, label } => draw::Event::Hang {
             lane: from.clone(),
-            label: label
-                .clone()
-                .unwrap_or_else(|| format!("waits for ever for {to}")),
+            label: label.clone().unwrap_or_else(|| "waits".to_owned()),
+            why: format!("{to} does not end"),
         },
         Step::Gap { label } => draw::Event::Gap {
             label: label.clone(),

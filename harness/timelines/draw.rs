@@ -83,8 +83,12 @@ pub enum Event {
     /// with a verb.
     Work { lane: String, label: String },
     /// `lane` blocks, and nothing ever reaches it. The label begins with a
-    /// verb.
-    Hang { lane: String, label: String },
+    /// verb; `why` stands below it.
+    Hang {
+        lane: String,
+        label: String,
+        why: String,
+    },
     /// `lane` ends. The label begins with a verb.
     Exit { lane: String, label: String },
     /// `from` becomes the parent of `to`, whose own parent has ended.
@@ -168,10 +172,10 @@ impl Event {
             }
             Event::Wait { .. }
             | Event::Work { .. }
-            | Event::Hang { .. }
             | Event::Exit { .. } => {
                 format!("{from} {label}")
             }
+            Event::Hang { why, .. } => format!("{from} {label}: {why}"),
             Event::Adopt { .. } => format!("{from} adopts {to}"),
             Event::Reap { .. } => {
                 format!("{to} collects the exit status of {from}")
@@ -212,6 +216,8 @@ struct Life {
     waits: Vec<(f32, f32)>,
     /// Since when it waits.
     waiting: Option<f32>,
+    /// Since when it waits in vain.
+    stuck: Option<f32>,
 }
 
 impl Life {
@@ -305,7 +311,13 @@ impl<'a> Figure<'a> {
             let y = figure.top + ROW * (count as f32 - 0.5);
             figure.rows.push(y);
         }
-        figure.height = figure.top + ROW * count as f32 + 6.0;
+        // What hangs does so beyond the last row.
+        let hangs = |event: &Event| matches!(event, Event::Hang { .. });
+        let beyond = match timeline.events.iter().any(hangs) {
+            true => ROW,
+            false => 6.0,
+        };
+        figure.height = figure.top + ROW * count as f32 + beyond;
         figure.lives = figure.lives()?;
         Ok(figure)
     }
@@ -408,7 +420,11 @@ impl<'a> Figure<'a> {
                 }
                 // The kernel does it.
                 (Event::Adopt { .. }, _) => {}
-                (Event::Wait { .. } | Event::Hang { .. }, _) => {
+                (Event::Hang { .. }, _) => {
+                    life.wake(y);
+                    life.stuck = Some(y);
+                }
+                (Event::Wait { .. }, _) => {
                     life.wake(y);
                     life.waiting = Some(y);
                 }
@@ -452,10 +468,12 @@ impl<'a> Figure<'a> {
                 life.start,
                 end - life.start
             )?;
-            for (since, until) in &life.waits {
+            let waits = life.waits.iter().map(|it| ("tl-wait", *it));
+            let stuck = life.stuck.map(|since| ("tl-stuck", (since, end)));
+            for (class, (since, until)) in waits.chain(stuck) {
                 writeln!(
                     svg,
-                    "<rect class=\"tl-wait\" x=\"{left}\" y=\"{since}\" \
+                    "<rect class=\"{class}\" x=\"{left}\" y=\"{since}\" \
                      width=\"{BAR}\" height=\"{}\"/>",
                     until - since
                 )?;
@@ -566,11 +584,6 @@ impl<'a> Figure<'a> {
                 x - 8.0,
                 y - 3.0
             )?,
-            Event::Hang { .. } => writeln!(
-                svg,
-                "<path class=\"tl-hang\" d=\"M{} {y}h12\"/>",
-                x - 6.0
-            )?,
             Event::Work { .. } => writeln!(
                 svg,
                 "<circle class=\"tl-work\" cx=\"{x}\" cy=\"{y}\" r=\"4\"/>"
@@ -579,9 +592,24 @@ impl<'a> Figure<'a> {
             _ => {}
         }
         let label = event.label();
+        self.beside(svg, label, x, y)?;
+        match event {
+            Event::Hang { why, .. } => self.beside(svg, why, x, y + LINE),
+            _ => Ok(()),
+        }
+    }
+
+    /// A text on the right of a lane, unless there is no room or a process is
+    /// in the way.
+    fn beside(
+        &self,
+        svg: &mut String,
+        label: &str,
+        x: f32,
+        y: f32,
+    ) -> Result<()> {
         let long = width(label);
         let (right, left) = (x + 12.0, x - 12.0);
-        // On the right, unless there is no room or a process is in the way.
         let on_right = right + long <= WIDTH;
         let on_left = left - long >= 0.0;
         let free_right = on_right && !self.crosses(right, right + long, y);

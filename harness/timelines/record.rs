@@ -82,6 +82,8 @@ pub struct Record {
     /// several have the same.
     pub processes: Vec<String>,
     pub events: Vec<Event>,
+    /// Thread to the moment at which its process starts it.
+    births: HashMap<i32, Moment>,
 }
 
 impl Record {
@@ -149,17 +151,25 @@ impl Record {
         order
     }
 
+    /// Whether a moment in the life of a thread surely comes after another one
+    /// of the same process: on the same thread, or on the one that started it.
+    fn follows(&self, moment: Moment, earlier: Moment) -> bool {
+        if moment.thread == earlier.thread {
+            return earlier.place < moment.place;
+        }
+        let birth = self.births.get(&moment.thread);
+        birth.is_some_and(|birth| self.follows(*birth, earlier))
+    }
+
     /// For each event those that surely come before it.
-    fn before(&self) -> Vec<BTreeSet<usize>> {
+    pub fn before(&self) -> Vec<BTreeSet<usize>> {
         let moments = |event: &Event| [Some(event.from), event.to];
         let mut before = vec![BTreeSet::new(); self.events.len()];
         for (index, event) in self.events.iter().enumerate() {
             for (other, earlier) in self.events.iter().enumerate() {
                 let ordered = moments(event).iter().flatten().any(|a| {
                     moments(earlier).iter().flatten().any(|b| {
-                        a.process == b.process
-                            && a.thread == b.thread
-                            && b.place < a.place
+                        a.process == b.process && self.follows(*a, *b)
                     })
                 });
                 if ordered && last(earlier) < last(event) {
@@ -304,6 +314,8 @@ struct Scene {
     /// Where each process has ended, and the event.
     ended: HashMap<Process, (Moment, usize)>,
     events: Vec<Event>,
+    /// Thread to the moment at which its process starts it.
+    births: HashMap<i32, Moment>,
     /// Who executes a program, sooner or later.
     executes: BTreeSet<i32>,
     /// The callers of each thread's last change of its signal mask.
@@ -565,6 +577,7 @@ impl Scene {
         if arguments.contains("CLONE_THREAD") {
             self.members[process].threads.insert(tid);
             self.of_thread.insert(tid, process);
+            self.births.insert(tid, here);
         } else {
             let child = self.members.len();
             self.members.push(Member {
@@ -984,6 +997,7 @@ impl Scene {
         Record {
             processes,
             events: self.events,
+            births: self.births,
         }
     }
 }

@@ -85,10 +85,10 @@ pub fn trace(program: &Path, arguments: &[&str], how: How) -> Result<Traced> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let trace = folder.path().join("trace");
     let seconds = format!("{}", how.deadline.as_secs_f32());
-    // On the signal of `timeout` strace lets go of the program and writes down
-    // which calls have not returned; then the supervisor ends the program.
+    // When strace is killed, so is the program, and the trace ends with the
+    // calls that have not returned.
     let outcome = Supervised::new(&*SUPERVISOR, "timeout")
-        .args([seconds.as_str(), "strace"])
+        .args(["--signal=KILL", &seconds, "strace"])
         .args(["--follow-forks", "-ttt", "-yy"])
         .arg(format!("--string-limit={LONGEST}"))
         .args(["-e", CALLS, "-o"])
@@ -108,7 +108,7 @@ pub fn trace(program: &Path, arguments: &[&str], how: How) -> Result<Traced> {
     );
     Ok(Traced {
         lines: parse(&text, program)?,
-        hung: outcome.code == Some(124),
+        hung: outcome.took >= how.deadline,
     })
 }
 
@@ -139,7 +139,13 @@ pub fn parse(text: &str, program: &Path) -> Result<Vec<Line>> {
     let mut lines: Vec<Line> = Vec::new();
     // The beginnings of calls that other lines interrupted, by thread.
     let mut open: HashMap<i32, (f64, String)> = HashMap::new();
-    for (number, text) in text.lines().enumerate() {
+    // What is cut off has not returned.
+    let (whole, cut_off) = text.rsplit_once('\n').unwrap_or(("", text));
+    let cut_off = match cut_off {
+        "" => String::new(),
+        begun => format!("{begun} <unfinished ...>"),
+    };
+    for (number, text) in whole.lines().chain(cut_off.lines()).enumerate() {
         if let Some(frame) = text.strip_prefix(&own) {
             if let Some(Line {
                 what: What::Call { stack, .. },
@@ -241,15 +247,6 @@ fn line(
     }
     if let Some(begun) = rest.strip_suffix(" <unfinished ...>") {
         open.insert(tid, (time, begun.to_owned()));
-        return Ok(None);
-    }
-    // strace has let go of the program at its deadline.
-    if rest.ends_with(" <detached ...>") {
-        if let Some(begun) = rest.strip_suffix(" <detached ...>")
-            && !begun.starts_with("<... ")
-        {
-            open.insert(tid, (time, begun.to_owned()));
-        }
         return Ok(None);
     }
     let (began, whole) = match rest.strip_prefix("<... ") {
