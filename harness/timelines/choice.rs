@@ -767,7 +767,7 @@ fn shown(
         } => draw::Event::Hang {
             lane: lane.clone(),
             label: label.clone().unwrap_or_else(|| "reads".to_owned()),
-            why: format!("only {} can write", choice.named(held_by)),
+            why: format!("{} can write", choice.named(held_by)),
         },
         Step::WaitsInVain { from, to, label } => draw::Event::Hang {
             lane: from.clone(),

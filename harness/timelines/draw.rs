@@ -304,12 +304,15 @@ impl<'a> Figure<'a> {
         let names = figure.lanes.iter();
         let lines = names.map(|lane| figure.broken(lane).len()).max();
         figure.top += LINE * (lines.unwrap_or(1) - 1) as f32;
-        let mut count = 0;
+        let mut bottom = figure.top;
         for event in &timeline.events {
-            count += usize::from(!event.shares_row());
-            ensure!(count > 0, "there is no row before the first");
-            let y = figure.top + ROW * (count as f32 - 0.5);
-            figure.rows.push(y);
+            bottom += if event.shares_row() { 0.0 } else { ROW };
+            ensure!(bottom > figure.top, "there is no row before the first");
+            figure.rows.push(bottom - ROW / 2.0);
+            // Its second line.
+            if matches!(event, Event::Hang { .. }) {
+                bottom += LINE;
+            }
         }
         // What hangs does so beyond the last row.
         let hangs = |event: &Event| matches!(event, Event::Hang { .. });
@@ -317,7 +320,7 @@ impl<'a> Figure<'a> {
             true => ROW,
             false => 6.0,
         };
-        figure.height = figure.top + ROW * count as f32 + beyond;
+        figure.height = bottom + beyond;
         figure.lives = figure.lives()?;
         Ok(figure)
     }
@@ -591,12 +594,11 @@ impl<'a> Figure<'a> {
             _ if event.shares_row() => return Ok(()),
             _ => {}
         }
-        let label = event.label();
-        self.beside(svg, label, x, y)?;
-        match event {
-            Event::Hang { why, .. } => self.beside(svg, why, x, y + LINE),
-            _ => Ok(()),
+        let mut lines = vec![event.label().to_owned()];
+        if let Event::Hang { why, .. } = event {
+            lines.push(why.replace("the ", ""));
         }
+        self.beside(svg, &lines, x, y)
     }
 
     /// A text on the right of a lane, unless there is no room or a process is
@@ -604,22 +606,26 @@ impl<'a> Figure<'a> {
     fn beside(
         &self,
         svg: &mut String,
-        label: &str,
+        lines: &[String],
         x: f32,
         y: f32,
     ) -> Result<()> {
-        let long = width(label);
+        let long = lines.iter().map(|it| width(it)).fold(0.0, f32::max);
         let (right, left) = (x + 12.0, x - 12.0);
         let on_right = right + long <= WIDTH;
         let on_left = left - long >= 0.0;
         let free_right = on_right && !self.crosses(right, right + long, y);
         let free_left = on_left && !self.crosses(left - long, left, y);
-        let y = y + 5.0;
-        if on_left && !free_right && (free_left || !on_right) {
-            self.text(svg, label, left, y, "end", left)
-        } else {
-            self.text(svg, label, right, y, "start", WIDTH - right)
+        let mut y = y + 5.0;
+        for line in lines {
+            if on_left && !free_right && (free_left || !on_right) {
+                self.text(svg, line, left, y, "end", left)?;
+            } else {
+                self.text(svg, line, right, y, "start", WIDTH - right)?;
+            }
+            y += LINE;
         }
+        Ok(())
     }
 
     /// Whether a process runs between `left` and `right` at the height `y`.
