@@ -34,10 +34,10 @@ use serde::Deserialize;
 use snapbox::data::DataFormat;
 use snapbox::{Assert, Data};
 use timelines::choice::{self, Choice};
+use timelines::draw;
 use timelines::lines::Lines;
 use timelines::record::{self, Record};
 use timelines::strace::{self, How};
-use timelines::draw;
 
 const COLLECTION: Collection = Collection {
     name: "traced",
@@ -263,10 +263,12 @@ impl Case {
             .and("strace --version", version)
             .and_file(root(), &self.figure)?
             .and_file(root(), &self.file)?;
-        Ok(match fs::read(root().join(self.figure.with_extension("svg"))) {
-            Ok(svg) => depends.and("the figure", svg),
-            Err(_) => depends.and("no figure", []),
-        })
+        Ok(
+            match fs::read(root().join(self.figure.with_extension("svg"))) {
+                Ok(svg) => depends.and("the figure", svg),
+                Err(_) => depends.and("no figure", []),
+            },
+        )
     }
 
     fn check(&self, built: &Built) -> Result<()> {
@@ -281,6 +283,7 @@ impl Case {
         let how = How {
             deadline: choice.seconds.map_or(DEADLINE, Duration::from_secs),
             stacks: true,
+            futexes: choice.futexes,
         };
         let traced = strace::trace(executable, &[], how)?;
         ensure!(
@@ -308,10 +311,7 @@ impl Case {
             Expects::HoldsToo => self.holds(&choice, &record, &lines),
             Expects::Fails(says) => {
                 let Err(error) = self.holds(&choice, &record, &lines) else {
-                    bail!(
-                        "the figure {} still holds",
-                        self.figure.display()
-                    );
+                    bail!("the figure {} still holds", self.figure.display());
                 };
                 let error = format!("{error:#}");
                 for text in says {

@@ -113,8 +113,7 @@ pub fn build(
     // others are compiled once more without it.
     while !left.is_empty() {
         write_workspace(root, &workspace, collection, &left)?;
-        let (executables, errors) =
-            run_cargo(profile, &workspace, collection)?;
+        let (executables, errors) = run_cargo(profile, &workspace, collection)?;
         for (name, executable) in executables {
             for source in left.iter().filter(|it| it.binary(collection) == name)
             {

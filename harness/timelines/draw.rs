@@ -170,9 +170,7 @@ impl Event {
                      which is the end of file for {to}"
                 )
             }
-            Event::Wait { .. }
-            | Event::Work { .. }
-            | Event::Exit { .. } => {
+            Event::Wait { .. } | Event::Work { .. } | Event::Exit { .. } => {
                 format!("{from} {label}")
             }
             Event::Hang { why, .. } => format!("{from} {label}: {why}"),

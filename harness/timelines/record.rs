@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
+use fixedbitset::FixedBitSet;
 
 use crate::strace::{Line, What};
 
@@ -59,6 +60,8 @@ pub enum Deed {
     IsReaped,
     /// `from` looks, and `to` has not ended.
     SeesAlive,
+    /// `from` wakes `to`, which slept on a futex in shared memory.
+    Wakes,
     /// `from` reads a pipe or socket that is empty, and need not wait. Who
     /// could still write to it.
     FindsOpen(String),
@@ -109,7 +112,7 @@ impl Record {
         let order = self.order(&before);
         for (place, &index) in order.iter().enumerate() {
             let event = &self.events[index];
-            let free = place > 0 && !before[index].contains(&order[place - 1]);
+            let free = place > 0 && !before[index].contains(order[place - 1]);
             let at = |stack: &[u64]| match line(stack) {
                 Some(line) => format!(":{line}"),
                 None => String::new(),
@@ -129,12 +132,12 @@ impl Record {
 
     /// The events in an order that depends on nothing but what the program
     /// guarantees.
-    fn order(&self, before: &[BTreeSet<usize>]) -> Vec<usize> {
+    fn order(&self, before: &[FixedBitSet]) -> Vec<usize> {
         let mut left: BTreeSet<usize> = (0..self.events.len()).collect();
         let mut order = Vec::new();
         while !left.is_empty() {
             let ready = left.iter().copied().filter(|index| {
-                before[*index].iter().all(|it| !left.contains(it))
+                before[*index].ones().all(|it| !left.contains(&it))
             });
             let key = |index: &usize| {
                 let event = &self.events[*index];
@@ -161,31 +164,47 @@ impl Record {
         birth.is_some_and(|birth| self.follows(*birth, earlier))
     }
 
+    /// Whether one side of an event comes before a side of another one in the
+    /// same process.
+    pub fn begins_before(&self, event: usize, other: usize) -> bool {
+        let sides = |event: usize| {
+            let Event { from, to, .. } = &self.events[event];
+            let sides = [Some(*from), *to];
+            sides.into_iter().flatten().filter(|it| it.thread != NOBODY)
+        };
+        sides(event).any(|a| {
+            sides(other).any(|b| a.process == b.process && self.follows(b, a))
+        })
+    }
+
     /// For each event those that surely come before it.
-    pub fn before(&self) -> Vec<BTreeSet<usize>> {
+    pub fn before(&self) -> Vec<FixedBitSet> {
+        let all = self.events.len();
         let moments = |event: &Event| [Some(event.from), event.to];
-        let mut before = vec![BTreeSet::new(); self.events.len()];
+        let mut before = vec![FixedBitSet::with_capacity(all); all];
         for (index, event) in self.events.iter().enumerate() {
             for (other, earlier) in self.events.iter().enumerate() {
-                let ordered = moments(event).iter().flatten().any(|a| {
-                    moments(earlier).iter().flatten().any(|b| {
-                        a.process == b.process && self.follows(*a, *b)
+                let ordered = || {
+                    moments(event).iter().flatten().any(|a| {
+                        moments(earlier).iter().flatten().any(|b| {
+                            a.process == b.process && self.follows(*a, *b)
+                        })
                     })
-                });
-                if ordered && last(earlier) < last(event) {
+                };
+                if last(earlier) < last(event) && ordered() {
                     before[index].insert(other);
                 }
             }
             before[index].extend(event.after);
         }
         // What comes before what comes before.
-        let mut by_time: Vec<usize> = (0..self.events.len()).collect();
+        let mut by_time: Vec<usize> = (0..all).collect();
         by_time.sort_by_key(|&index| last(&self.events[index]));
         for index in by_time {
-            let direct: Vec<usize> = before[index].iter().copied().collect();
+            let direct: Vec<usize> = before[index].ones().collect();
             for earlier in direct {
                 let further = before[earlier].clone();
-                before[index].extend(further);
+                before[index].union_with(&further);
             }
         }
         before
@@ -205,6 +224,7 @@ pub fn sentence(deed: &Deed, from: &str, to: &str) -> String {
         Deed::Sends(text) => format!("{from} sends \"{text}\" to {to}"),
         Deed::Closes => format!("{from} closes its end, end of file for {to}"),
         Deed::HangsUp => format!("{from} has ended, end of file for {to}"),
+        Deed::Wakes => format!("{from} wakes {to}"),
         Deed::Signals(signal) => format!("{from} sends {signal} to {to}"),
         Deed::IsReaped => format!("{to} collects the status of {from}"),
         Deed::SeesAlive => format!("{from} sees that {to} has not ended"),
@@ -228,7 +248,9 @@ pub fn sentence(deed: &Deed, from: &str, to: &str) -> String {
 /// If a line cannot be understood.
 pub fn of(lines: &[Line]) -> Result<Record> {
     let executes = |line: &Line| match &line.what {
-        What::Call { name, result, .. } if name == "execve" && result == "0" => {
+        What::Call { name, result, .. }
+            if name == "execve" && result == "0" =>
+        {
             Some(line.tid)
         }
         _ => None,
@@ -297,11 +319,22 @@ struct Member {
     parent: Option<Process>,
     threads: BTreeSet<i32>,
     ends: HashMap<i32, End>,
+    shared: Vec<Shared>,
     has_ended: bool,
     subreaper: bool,
     /// Its arguments, once it has executed a program.
     role: Option<String>,
     pid: i32,
+}
+
+/// Memory that a process has mapped and may share.
+#[derive(Clone)]
+struct Shared {
+    start: u64,
+    /// In bytes.
+    length: u64,
+    /// The same for all who share it.
+    what: String,
 }
 
 #[derive(Default)]
@@ -314,6 +347,9 @@ struct Scene {
     /// Where each process has ended, and the event.
     ended: HashMap<Process, (Moment, usize)>,
     events: Vec<Event>,
+    /// The last wake-up of each futex: who, how, and how many it woke that
+    /// have not been seen to go on.
+    wakes: HashMap<String, (Moment, Vec<u64>, i64)>,
     /// Thread to the moment at which its process starts it.
     births: HashMap<i32, Moment>,
     /// Who executes a program, sooner or later.
@@ -395,10 +431,13 @@ impl Scene {
         match name {
             "execve" => {
                 let words = strings(arguments);
+                let parent = self.members[process].parent;
+                let parent = parent.map(|it| self.members[it].pid.to_string());
                 let member = &mut self.members[process];
                 member.ends.retain(|_, end| !end.close_on_exec);
+                member.shared.clear();
                 // The first is the program, the second its own name. Where a
-                // file lies differs from run to run.
+                // file lies, and the parent's number, differ from run to run.
                 let path = words.first().map_or("", String::as_str);
                 let base = path.rsplit('/').next().unwrap_or(path);
                 let rest = words.get(2..).unwrap_or_default();
@@ -406,6 +445,7 @@ impl Scene {
                     .iter()
                     .map(String::as_str)
                     .filter(|word| !word.starts_with('/'))
+                    .filter(|word| parent.as_deref() != Some(word))
                     .collect();
                 let rest = rest.join(" ");
                 member.role = Some(match (process, rest.is_empty()) {
@@ -487,6 +527,12 @@ impl Scene {
                         end.close_on_exec = arguments.contains("FD_CLOEXEC");
                     }
                 }
+            }
+            "mmap" if arguments.contains("MAP_SHARED") => {
+                self.map(here, arguments, result);
+            }
+            "futex" if !arguments.contains("PRIVATE") => {
+                self.futex(here, arguments, number, stack);
             }
             "close" => {
                 let old = leading_number(arguments).unwrap_or(-1);
@@ -584,6 +630,7 @@ impl Scene {
                 parent: Some(process),
                 threads: BTreeSet::from([tid]),
                 ends: self.members[process].ends.clone(),
+                shared: self.members[process].shared.clone(),
                 pid: tid,
                 ..Member::default()
             });
@@ -755,6 +802,62 @@ impl Scene {
             }
         }
         Ok(())
+    }
+
+    /// Memory that others may share: a file's, or what copies inherit.
+    fn map(&mut self, here: Moment, arguments: &str, result: &str) {
+        let address = result.strip_prefix("0x").unwrap_or_default();
+        let Ok(start) = u64::from_str_radix(address, 16) else {
+            return;
+        };
+        let length = arguments.split(", ").nth(1);
+        let length = length.and_then(leading_number).unwrap_or(0);
+        let file = arguments.split_once('<').map(|(_, it)| it.to_owned());
+        self.members[here.process].shared.push(Shared {
+            start,
+            // The kernel maps whole pages.
+            length: length.unsigned_abs().next_multiple_of(4096),
+            // Without a file it is this mapping, and its copies.
+            what: file.unwrap_or_else(|| format!("{} {start}", here.place)),
+        });
+    }
+
+    fn futex(
+        &mut self,
+        here: Moment,
+        arguments: &str,
+        result: i64,
+        stack: &[u64],
+    ) {
+        let address = arguments.split([',', '<']).next().unwrap_or_default();
+        let address = address.strip_prefix("0x").unwrap_or_default();
+        let Ok(address) = u64::from_str_radix(address, 16) else {
+            return;
+        };
+        let mappings = self.members[here.process].shared.iter().rev();
+        let mapping = mappings
+            .clone()
+            .find(|it| (it.start..it.start + it.length).contains(&address));
+        let Some(mapping) = mapping else { return };
+        let what = format!("{} {}", mapping.what, address - mapping.start);
+        if arguments.contains("FUTEX_WAKE") {
+            let wake = (here, stack.to_vec(), result);
+            self.wakes.insert(what, wake);
+            return;
+        }
+        let Some((who, how, left)) = self.wakes.get_mut(&what) else {
+            return;
+        };
+        if *left > 0 && who.process != here.process {
+            *left -= 1;
+            self.events.push(Event {
+                deed: Deed::Wakes,
+                from: *who,
+                to: Some(here),
+                stacks: [how.clone(), stack.to_vec()],
+                after: None,
+            });
+        }
     }
 
     /// Who could write what this call reads, if it reads a pipe or a socket.
@@ -1071,4 +1174,53 @@ fn strings(arguments: &str) -> Vec<String> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strace;
+
+    fn record(trace: &str) -> Result<String> {
+        let lines = strace::parse(trace, "/bin/it".as_ref())?;
+        Ok(of(&lines)?.text(|_| None, |_| String::new()))
+    }
+
+    #[test]
+    fn who_sleeps_in_shared_memory_is_woken() -> Result<()> {
+        let record = record(
+            "1 1.0 execve(\"/bin/it\", [\"it\"], 0) = 0\n\
+             1 1.1 mmap(NULL, 12, PROT_READ, MAP_SHARED, 3</memfd:it>(deleted), 0) = 0x7000\n\
+             1 2.0 fork() = 2\n\
+             2 2.1 execve(\"/bin/it\", [\"it\", \"sleeper\"], 0) = 0\n\
+             2 2.2 mmap(NULL, 12, PROT_READ, MAP_SHARED, 0</memfd:it>(deleted), 0) = 0x9000\n\
+             2 3.0 futex(0x9004, FUTEX_WAIT, 0, NULL <unfinished ...>\n\
+             1 4.0 futex(0x7000, FUTEX_WAKE, 9) = 0\n\
+             1 5.0 futex(0x7004, FUTEX_WAKE, 9) = 1\n\
+             2 6.0 <... futex resumed>) = 0\n\
+             2 7.0 +++ exited with 0 +++\n\
+             1 8.0 +++ exited with 0 +++\n",
+        )?;
+        let expected = "  main forks sleeper\n  main wakes sleeper\n  \
+                        main exits with 0\n| sleeper exits with 0\n";
+        assert_eq!(record, expected);
+        Ok(())
+    }
+
+    #[test]
+    fn what_never_returns_is_named_with_the_holder() -> Result<()> {
+        let record = record(
+            "1 1.0 execve(\"/bin/it\", [\"it\"], 0) = 0\n\
+             1 2.0 pipe2([3<pipe:[7]>, 4<pipe:[7]>], O_CLOEXEC) = 0\n\
+             1 3.0 fork() = 2\n\
+             2 3.1 close(4<pipe:[7]>) = 0\n\
+             2 3.2 read(3<pipe:[7]>,  <unfinished ...>\n\
+             1 4.0 wait4(2, ",
+        )?;
+        let expected = "  main forks a copy\n  \
+                        main waits without end for a copy\n| \
+                        a copy reads without end: main can write\n";
+        assert_eq!(record, expected);
+        Ok(())
+    }
 }

@@ -21,6 +21,9 @@ const CALLS: &str = "trace=process,kill,tkill,tgkill,pidfd_send_signal,\
                      sendmsg,recvmsg,sendto,recvfrom,close,close_range,dup,\
                      dup2,dup3,fcntl,prctl,accept4";
 
+/// With these also who wakes whom through shared memory.
+const FUTEXES: &str = ",mmap,futex";
+
 /// Most that is kept of what a call reads or writes, in bytes.
 const LONGEST: usize = 200;
 
@@ -57,7 +60,10 @@ pub enum What {
     /// By which signal.
     Killed(String),
     /// A call that had not returned when the trace ended.
-    Hangs { name: String, arguments: String },
+    Hangs {
+        name: String,
+        arguments: String,
+    },
 }
 
 /// A program that ran under strace.
@@ -75,6 +81,8 @@ pub struct How {
     pub deadline: Duration,
     /// Whether to note the callers of each call.
     pub stacks: bool,
+    /// Whether to note who sleeps on a futex and who wakes it.
+    pub futexes: bool,
 }
 
 /// Runs the program under strace in an empty folder, and returns the trace.
@@ -84,6 +92,10 @@ pub struct How {
 pub fn trace(program: &Path, arguments: &[&str], how: How) -> Result<Traced> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let trace = folder.path().join("trace");
+    let calls = match how.futexes {
+        true => format!("{CALLS}{FUTEXES}"),
+        false => CALLS.to_owned(),
+    };
     let seconds = format!("{}", how.deadline.as_secs_f32());
     // When strace is killed, so is the program, and the trace ends with the
     // calls that have not returned.
@@ -91,7 +103,7 @@ pub fn trace(program: &Path, arguments: &[&str], how: How) -> Result<Traced> {
         .args(["--signal=KILL", &seconds, "strace"])
         .args(["--follow-forks", "-ttt", "-yy"])
         .arg(format!("--string-limit={LONGEST}"))
-        .args(["-e", CALLS, "-o"])
+        .args(["-e", &calls, "-o"])
         .arg(&trace)
         .args(how.stacks.then_some("--stack-traces"))
         .arg(program)
@@ -183,13 +195,17 @@ pub fn parse(text: &str, program: &Path) -> Result<Vec<Line>> {
 
 impl Line {
     fn time(&self) -> f64 {
-        let What::Call { name, .. } = &self.what else {
+        let What::Call {
+            name, arguments, ..
+        } = &self.what
+        else {
             return self.ended;
         };
         let learns = ["execve", "read", "readv", "recvfrom", "recvmsg"];
-        let waits = ["wait4", "waitid"];
-        match learns.contains(&name.as_str()) || waits.contains(&name.as_str())
-        {
+        let waits = ["wait4", "waitid", "mmap"];
+        let sleeps = name == "futex" && arguments.contains("FUTEX_WAIT");
+        let name = name.as_str();
+        match learns.contains(&name) || waits.contains(&name) || sleeps {
             true => self.ended,
             false => self.began,
         }

@@ -21,11 +21,15 @@ fn main() -> Result<()> {
     let how = How {
         deadline: Duration::from_secs(60),
         stacks: true,
+        futexes: true,
     };
     let traced = strace::trace(&program, &arguments, how)?;
     let record = record::of(&traced.lines)?;
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     let lines = Lines::of(&program, &format!("{name}.rs"), &record)?;
-    print!("{}", record.text(|stack| lines.find(stack), |_| String::new()));
+    print!(
+        "{}",
+        record.text(|stack| lines.find(stack), |_| String::new())
+    );
     Ok(())
 }
