@@ -93,7 +93,7 @@ fn main() -> Result<()> {
     }
     let version = Arc::new(version);
     let verified = Arc::new(Verified::beside(&SUPERVISOR)?);
-    let cases = cases()?;
+    let (cases, broken) = cases()?;
     let mut open = Vec::new();
     if let Ok(version) = &*version {
         for case in &cases {
@@ -112,6 +112,9 @@ fn main() -> Result<()> {
         let problem = |error| Failed::from(format!("{error:#}"));
         legend().map_err(problem)
     })];
+    for (title, error) in broken {
+        trials.push(Trial::test(title, || Err(Failed::from(error))));
+    }
     for case in cases {
         let (built, version) = (Arc::clone(&built), Arc::clone(&version));
         let verified = Arc::clone(&verified);
@@ -157,9 +160,10 @@ fn is_drawn(file: &Path, svg: String, may_draw: bool) -> Result<()> {
         })
 }
 
-/// All figures, and the changed programs.
-fn cases() -> Result<Vec<Case>> {
-    let mut cases = Vec::new();
+/// All figures and the changed programs; and the files that make no sense, with
+/// the reason.
+fn cases() -> Result<(Vec<Case>, Vec<(String, String)>)> {
+    let (mut cases, mut broken) = (Vec::new(), Vec::new());
     for section in SECTIONS {
         let folder = Path::new("listings").join(section).join("timelines");
         let kinds = [("", false), ("breaks", true), ("trials", true)];
@@ -169,12 +173,18 @@ fn cases() -> Result<Vec<Case>> {
                     false => figure(section, &file),
                     true => edit(section, &file, kind == "breaks"),
                 };
-                let place = || format!("{}", file.display());
-                cases.push(case.with_context(place)?);
+                match case {
+                    Ok(case) => cases.push(case),
+                    Err(error) => {
+                        let file = file.display().to_string();
+                        let error = format!("{file}: {error:#}");
+                        broken.push((file, error));
+                    }
+                }
             }
         }
     }
-    Ok(cases)
+    Ok((cases, broken))
 }
 
 /// The TOML files of a folder, from the book's root.
