@@ -535,7 +535,13 @@ impl<'a> Search<'a> {
         bound_by: usize,
     ) -> Option<State> {
         let event = &self.record.events[place];
-        if !step.fits(&event.deed) {
+        // Whoever accepts another order accepts another end, too.
+        let ends = !self.ordered
+            && matches!(
+                (step, &event.deed),
+                (Step::Exit { .. }, Deed::Ends(_))
+            );
+        if !ends && !step.fits(&event.deed) {
             return None;
         }
         let mut next = state.clone();
@@ -547,6 +553,12 @@ impl<'a> Search<'a> {
             let is_new = is_start && Some(lane) == to;
             let bound = next.bound.get(lane);
             if is_new {
+                let lives = bound.is_some_and(|&it| {
+                    !self.record.ends_before(it, event.from.place)
+                });
+                if lives {
+                    return None;
+                }
                 let wanted = self
                     .choice
                     .lanes
@@ -589,12 +601,15 @@ impl<'a> Search<'a> {
 }
 
 /// The rows, by place in the choice, in the order that they have in another
-/// record, without those that are no longer there. A gap stays behind the row
-/// before it.
+/// record, with their events, without those that are no longer there. A gap
+/// stays behind the row before it.
 ///
 /// # Errors
 /// Those of [`find`], but for the order.
-fn reordered(choice: &Choice, record: &Record) -> Result<Vec<usize>> {
+fn reordered(
+    choice: &Choice,
+    record: &Record,
+) -> Result<Vec<(usize, Option<usize>)>> {
     let places = record.places();
     for may_miss in 0..=choice.events.len() {
         let mut search = Search::new(choice, record)?;
@@ -609,11 +624,11 @@ fn reordered(choice: &Choice, record: &Record) -> Result<Vec<usize>> {
             let is_gap = matches!(choice.events[index], Step::Gap { .. });
             last = found.map_or(last, |event| places[event]);
             if is_gap || found.is_some() {
-                rows.push((last, index));
+                rows.push((last, index, *found));
             }
         }
         rows.sort();
-        return Ok(rows.into_iter().map(|(_, index)| index).collect());
+        return Ok(rows.into_iter().map(|it| (it.1, it.2)).collect());
     }
     anyhow::bail!("no row is left")
 }
@@ -638,11 +653,31 @@ pub fn rewritten(
         are_rows && lines.get(start + count) == Some(&"]"),
         "each row stands on a line of its own: `    {{ kind = …`"
     );
-    let order = reordered(choice, record)?;
-    let mut new: Vec<&str> = lines[..start].to_vec();
-    new.extend(order.into_iter().map(|row| rows[row]));
-    new.extend(&lines[start + count..]);
+    let mut new: Vec<String> =
+        lines[..start].iter().map(ToString::to_string).collect();
+    for (row, event) in reordered(choice, record)? {
+        let deed = event.map(|event| &record.events[event].deed);
+        new.push(with_new_end(rows[row], &choice.events[row], deed));
+    }
+    new.extend(lines[start + count..].iter().map(ToString::to_string));
     Ok(new.join("\n") + "\n")
+}
+
+/// The row of an end that is another one now.
+fn with_new_end(row: &str, step: &Step, deed: Option<&Deed>) -> String {
+    match (step, deed) {
+        (Step::Exit { with, .. }, Some(Deed::Ends(end))) => {
+            let new = match end {
+                Ok(code) => code.to_string(),
+                Err(signal) => signal.clone(),
+            };
+            row.replace(
+                &format!("with = \"{with}\""),
+                &format!("with = \"{new}\""),
+            )
+        }
+        _ => row.to_owned(),
+    }
 }
 
 /// The figure: the chosen events of the record, and the waits between them.

@@ -164,6 +164,15 @@ impl Record {
         birth.is_some_and(|birth| self.follows(*birth, earlier))
     }
 
+    /// Whether a process ends before this place.
+    pub fn ends_before(&self, process: Process, place: usize) -> bool {
+        self.events.iter().any(|it| {
+            matches!(it.deed, Deed::Ends(_))
+                && it.from.process == process
+                && it.from.place < place
+        })
+    }
+
     /// Whether one side of an event comes before a side of another one in the
     /// same process.
     pub fn begins_before(&self, event: usize, other: usize) -> bool {
