@@ -61,6 +61,9 @@ struct Case {
     expects: Expects,
 }
 
+/// A file that makes no sense, and why.
+type Broken = (String, String);
+
 enum Expects {
     /// The figure itself.
     Holds,
@@ -162,7 +165,7 @@ fn is_drawn(file: &Path, svg: String, may_draw: bool) -> Result<()> {
 
 /// All figures and the changed programs; and the files that make no sense, with
 /// the reason.
-fn cases() -> Result<(Vec<Case>, Vec<(String, String)>)> {
+fn cases() -> Result<(Vec<Case>, Vec<Broken>)> {
     let (mut cases, mut broken) = (Vec::new(), Vec::new());
     for section in SECTIONS {
         let folder = Path::new("listings").join(section).join("timelines");
