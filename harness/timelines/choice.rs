@@ -133,9 +133,11 @@ pub enum Step {
         #[serde(default)]
         free: bool,
     },
-    /// `lane` finds nothing to read and no end of file.
+    /// `lane` finds nothing to read and no end of file. `held_by` are the
+    /// processes that could write, as the record calls them.
     Open {
         lane: String,
+        held_by: String,
         label: Option<String>,
     },
     /// `lane` reads, and nothing comes, not even the end of file. `held_by` are
@@ -220,9 +222,9 @@ impl Step {
             | (Step::Reap { .. }, Deed::IsReaped)
             | (Step::Alive { .. }, Deed::SeesAlive)
             | (Step::Wake { .. }, Deed::Wakes)
-            | (Step::Open { .. }, Deed::FindsOpen(_))
             | (Step::WaitsInVain { .. }, Deed::WaitsInVain) => true,
-            (Step::Hang { held_by, .. }, Deed::Hangs(holders)) => {
+            (Step::Open { held_by, .. }, Deed::FindsOpen(holders))
+            | (Step::Hang { held_by, .. }, Deed::Hangs(holders)) => {
                 holders.strip_suffix(" can write") == Some(held_by)
             }
             (Step::Message { text, .. }, Deed::Sends(sent)) => {
@@ -271,7 +273,9 @@ impl Step {
             Step::Print { text, .. } => Deed::Prints(text.clone()),
             Step::Alive { .. } => Deed::SeesAlive,
             Step::Wake { .. } => Deed::Wakes,
-            Step::Open { .. } => Deed::FindsOpen("…".to_owned()),
+            Step::Open { held_by, .. } => {
+                Deed::FindsOpen(format!("{held_by} can write"))
+            }
             Step::Hang { held_by, .. } => {
                 Deed::Hangs(format!("{held_by} can write"))
             }
@@ -830,7 +834,7 @@ fn shown(
             to: to.clone(),
             label: label.clone().unwrap_or_else(|| "wakes".to_owned()),
         },
-        Step::Open { lane, label } => draw::Event::Work {
+        Step::Open { lane, label, .. } => draw::Event::Work {
             lane: lane.clone(),
             label: label
                 .clone()
