@@ -266,6 +266,7 @@ pub fn of(lines: &[Line]) -> Result<Record> {
     };
     let mut scene = Scene {
         executes: lines.iter().filter_map(executes).collect(),
+        peers: lines.iter().flat_map(connected).collect(),
         ..Scene::default()
     };
     for (place, line) in lines.iter().enumerate() {
@@ -274,6 +275,25 @@ pub fn of(lines: &[Line]) -> Result<Record> {
             .with_context(|| format!("cannot understand {line:?}"))?;
     }
     Ok(scene.finish())
+}
+
+/// The sockets that a line shows as connected, both ways.
+fn connected(line: &Line) -> Vec<(String, String)> {
+    let What::Call {
+        arguments, result, ..
+    } = &line.what
+    else {
+        return Vec::new();
+    };
+    let all = [arguments, result]
+        .into_iter()
+        .flat_map(|it| descriptors(it));
+    all.filter_map(|(_, name)| {
+        let (own, peer) = peers(&name)?;
+        Some((own.to_owned(), peer?.to_owned()))
+    })
+    .flat_map(|(a, b)| [(a.clone(), b.clone()), (b, a)])
+    .collect()
 }
 
 /// A descriptor that is one end of a pipe or a socket, or a copy.
@@ -359,6 +379,9 @@ struct Scene {
     /// The last wake-up of each futex: who, how, and how many it woke that
     /// have not been seen to go on.
     wakes: HashMap<String, (Moment, Vec<u64>, i64)>,
+    /// Socket to socket. Who waits in a call is shown as it was when the call
+    /// began, and that may have been before the connection was accepted.
+    peers: HashMap<String, String>,
     /// Thread to the moment at which its process starts it.
     births: HashMap<i32, Moment>,
     /// Who executes a program, sooner or later.
@@ -494,7 +517,7 @@ impl Scene {
             "socketpair" => {
                 let ends = descriptors(arguments);
                 if let [(first, one), (second, _)] = ends.as_slice()
-                    && let Some((a, b)) = peers(one)
+                    && let Some((a, Some(b))) = peers(one)
                 {
                     let (one, other) =
                         (&format!("{a}->{b}"), &format!("{b}->{a}"));
@@ -668,6 +691,10 @@ impl Scene {
             return;
         }
         let Some((own, peer)) = peers(&name) else {
+            return;
+        };
+        let known = self.peers.get(own).map(String::as_str);
+        let Some(peer) = peer.or(known).map(str::to_owned) else {
             return;
         };
         let (reads, writes) =
@@ -1144,12 +1171,18 @@ fn descriptors(arguments: &str) -> Vec<(i32, String)> {
     found
 }
 
-/// The two numbers of `UNIX-STREAM:[8->9,"/a/path"]`.
-fn peers(name: &str) -> Option<(&str, &str)> {
-    let (_, inside) = name.split_once(":[")?;
-    let (own, peer) = inside.split_once("->")?;
-    let end = peer.find(|it: char| !it.is_ascii_digit())?;
-    Some((own, &peer[..end]))
+/// The two numbers of `UNIX-STREAM:[8->9,"/a/path"]`, the second of which is
+/// missing before the connection is accepted.
+fn peers(name: &str) -> Option<(&str, Option<&str>)> {
+    fn number(text: &str) -> &str {
+        let end = text.find(|it: char| !it.is_ascii_digit());
+        &text[..end.unwrap_or(text.len())]
+    }
+
+    let (_, inside) = name.split_once("UNIX-STREAM:[")?;
+    let own = number(inside);
+    let peer = inside[own.len()..].strip_prefix("->").map(number);
+    Some((own, peer))
 }
 
 /// The strings among a call's arguments, as strace shows them.
