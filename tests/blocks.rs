@@ -127,6 +127,11 @@ fn source(
     }
 }
 
+/// A name for the page in one folder with all others.
+fn file_name(page: &Page) -> String {
+    page.key().replace('/', "__")
+}
+
 fn kind(block: &Block) -> &'static str {
     match block.must_fail {
         true => "failing block",
@@ -215,7 +220,7 @@ fn places(page: &Page) -> Vec<(PathBuf, usize, String, String)> {
             (
                 page.path.clone(),
                 fence.line,
-                format!("{}_line_{}", page.stem(), fence.line),
+                format!("{}_line_{}", file_name(page), fence.line),
                 section.to_owned(),
             )
         })
@@ -232,7 +237,7 @@ fn skeptics_tests(root: &Path, pages: &[Page]) -> Result<Vec<SkepticsTest>> {
     let folder = tempfile::tempdir().context("cannot make a folder")?;
     let mut files: Vec<OsString> = Vec::new();
     for page in pages {
-        let file = folder.path().join(format!("{}.md", page.stem()));
+        let file = folder.path().join(format!("{}.md", file_name(page)));
         fs::write(&file, &page.expanded)?;
         files.push(file.into());
     }

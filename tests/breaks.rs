@@ -19,7 +19,7 @@ use running::batch::{self, Built};
 use running::depends;
 use running::edits::{self, COLLECTION, Edit, Kind};
 use running::needs;
-use running::programs::{self, SECTIONS};
+use running::programs;
 use running::supervise::Supervised;
 use running::verified::Verified;
 
@@ -156,8 +156,7 @@ fn unique(edits: &[Edit]) -> Result<()> {
     for edit in edits {
         anyhow::ensure!(
             names.insert(edit.name()),
-            "{edit}: another edit of the {} sections has this name",
-            SECTIONS.len()
+            "{edit}: another edit has this name"
         );
     }
     Ok(())

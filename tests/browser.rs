@@ -19,7 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use book::expand;
+use book::expand::{self, Page};
 use book::serve::Server;
 use book::site;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -103,7 +103,7 @@ impl Book {
         book.build()?;
         let folder = book.build_dir_for("html");
         let pages = expand::pages(root)?;
-        let pages = pages.iter().map(|page| format!("{}.html", page.stem()));
+        let pages = pages.iter().map(Page::html);
         let mut files = BTreeMap::new();
         read_all(&folder, &folder, &mut files)?;
         Ok(Book {

@@ -41,14 +41,18 @@ fn main() -> Result<()> {
     let pages = expand::pages(root)?;
     let mut trials = Vec::new();
     let mut provers: BTreeMap<PathBuf, usize> = BTreeMap::new();
-    for section in SECTIONS {
-        let page = pages.iter().find(|page| page.stem() == section);
-        let page = page.with_context(|| format!("no page of {section}"))?;
+    let mut of_section: BTreeMap<String, usize> = BTreeMap::new();
+    for page in &pages {
+        let (key, section) = (page.key(), page.section());
         let claims = claims::of(page);
         let (file, count) = (page.path.clone(), claims.len());
-        trials.push(Trial::test(format!("{section}: {count} claims"), {
-            let mentions = claims::mentions(page);
-            move || enough(&file, count, mentions)
+        let mentions = claims::mentions(page);
+        if count.max(mentions) == 0 {
+            continue;
+        }
+        *of_section.entry(section).or_default() += count;
+        trials.push(Trial::test(format!("{key}: {count} claims"), move || {
+            all_have_the_form(&file, count, mentions)
         }));
         for claim in claims {
             if let Ok(proof) = &claim.proof {
@@ -56,13 +60,18 @@ fn main() -> Result<()> {
             }
             let programs = Arc::clone(&programs);
             let verified = Arc::clone(&verified);
-            trials.push(Trial::test(title(&claim, section), move || {
+            trials.push(Trial::test(title(&claim, &key), move || {
                 proven(&claim, &programs, &verified).map_err(|error| {
                     let (page, line) = (claim.page.display(), claim.line);
                     Failed::from(format!("{page}:{line}: {error:#}"))
                 })
             }));
         }
+    }
+    for section in SECTIONS {
+        let count = of_section.get(section).copied().unwrap_or_default();
+        let name = format!("{section} and its pages: enough claims");
+        trials.push(Trial::test(name, move || enough(section, count)));
     }
     trials.push(Trial::test("each claim has a program of its own", || {
         match provers.into_iter().find(|(_, claims)| *claims > 1) {
@@ -88,18 +97,18 @@ fn main() -> Result<()> {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-fn title(claim: &Claim, section: &str) -> String {
+fn title(claim: &Claim, page: &str) -> String {
     let program = match &claim.proof {
         Ok(proof) => proof.program.as_str(),
         Err(_) => "no proof",
     };
-    format!("{section}: {} [{program}]", claim.text)
+    format!("{page}: {} [{program}]", claim.text)
 }
 
 /// The page with all claims is what the other pages give.
 fn indexed(pages: &[Page]) -> Result<()> {
     let file = running::root().join(claims::INDEX);
-    let index = claims::index(pages, &SECTIONS)?;
+    let index = claims::index(pages)?;
     if env::var_os("SNAPSHOTS").is_some_and(|mode| mode == "overwrite") {
         return fs::write(&file, index)
             .with_context(|| format!("cannot write {}", claims::INDEX));
@@ -139,21 +148,29 @@ fn unbroken(root: &Path, pages: &[Page]) -> Result<Vec<String>> {
     Ok(unbroken.collect())
 }
 
-fn enough(page: &Path, claims: usize, mentions: usize) -> Result<(), Failed> {
-    if mentions != claims {
-        return Err(Failed::from(format!(
-            "{}: {mentions} times **Claim:**, but only {claims} in the form \
-             of a claim (> [!IMPORTANT], then > **Claim:** …)",
-            page.display()
-        )));
+fn all_have_the_form(
+    page: &Path,
+    claims: usize,
+    mentions: usize,
+) -> Result<(), Failed> {
+    if mentions == claims {
+        return Ok(());
     }
-    if claims < FEWEST_CLAIMS {
-        return Err(Failed::from(format!(
-            "{}: {claims} claims; a section has at least {FEWEST_CLAIMS}",
-            page.display()
-        )));
+    Err(Failed::from(format!(
+        "{}: {mentions} times **Claim:**, but only {claims} in the form of a \
+         claim (> [!IMPORTANT], then > **Claim:** …)",
+        page.display()
+    )))
+}
+
+fn enough(section: &str, claims: usize) -> Result<(), Failed> {
+    if claims >= FEWEST_CLAIMS {
+        return Ok(());
     }
-    Ok(())
+    Err(Failed::from(format!(
+        "src/{section}.md and its pages: {claims} claims; a section has at \
+         least {FEWEST_CLAIMS}"
+    )))
 }
 
 fn proven(

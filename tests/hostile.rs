@@ -31,7 +31,7 @@ use regex::Regex;
 use running::depends;
 use running::hostile::{Condition, NOT_STARTED};
 use running::needs;
-use running::programs::{self, Declared, Kind, Program, SECTIONS};
+use running::programs::{self, Declared, Kind, PACKAGES, Program};
 use running::supervise::{Outcome, Supervised};
 use running::verified::Verified;
 
@@ -99,7 +99,7 @@ fn main() -> Result<()> {
     let root = running::root();
     let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
     let mut declared = BTreeMap::new();
-    for section in SECTIONS {
+    for section in PACKAGES {
         declared.insert(section, programs::declared(root, section)?);
     }
     let programs = programs::build(root)?;

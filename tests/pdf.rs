@@ -120,7 +120,7 @@ fn is_whole(file: &Path, book: &[Page], outline: bool) -> Result<String> {
 }
 
 fn last_section(book: &[Page]) -> Result<&Page> {
-    let page = book.iter().find(|it| SECTIONS.last() == Some(&&*it.stem()));
+    let page = book.iter().find(|it| SECTIONS.last() == Some(&&*it.key()));
     page.context("the last section has no page")
 }
 

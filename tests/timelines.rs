@@ -26,7 +26,7 @@ use running::batch::{self, Built, Collection, Source};
 use running::depends::{self, Depends};
 use running::edits::{self, Replace};
 use running::needs;
-use running::programs::SECTIONS;
+use running::programs::PACKAGES;
 use running::root;
 use running::supervise::SUPERVISOR;
 use running::verified::Verified;
@@ -167,7 +167,7 @@ fn is_drawn(file: &Path, svg: String, may_draw: bool) -> Result<()> {
 /// the reason.
 fn cases() -> Result<(Vec<Case>, Vec<Broken>)> {
     let (mut cases, mut broken) = (Vec::new(), Vec::new());
-    for section in SECTIONS {
+    for section in PACKAGES {
         let folder = Path::new("listings").join(section).join("timelines");
         let kinds = [("", false), ("breaks", true), ("trials", true)];
         for (kind, is_edit) in kinds {

@@ -42,10 +42,10 @@ static PROOF: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r#"^\n<figure class="listing" id="listing-(?<program>[^"]+)">\n"#,
         r"<figcaption><a [^>]*>(?<number>[^<]*)</a>[^\n]*</figcaption>\n\n",
-        r"```rust\n\{\{#(?:rustdoc_)?include \.\./(?<file>[^:}]+):(?<anchor>[^}]+)\}\}\n```\n\n",
+        r"```rust\n\{\{#(?:rustdoc_)?include (?:\.\./)+(?<file>[^:}]+):(?<anchor>[^}]+)\}\}\n```\n\n",
         r"</figure>\n\n",
         r"```sh\n(?<command>[^\n]+)\n```\n\n",
-        r"```text\n\{\{#include \.\./(?<output>[^:}]+):2:\}\}\n```\n",
+        r"```text\n\{\{#include (?:\.\./)+(?<output>[^:}]+):2:\}\}\n```\n",
     ))
 });
 
@@ -113,31 +113,35 @@ pub fn mentions(page: &Page) -> usize {
     ANY_CLAIM.find_iter(&page.source).count()
 }
 
-/// The page that lists all claims of `sections`, as Markdown.
+/// The page that lists all claims, as Markdown, in the order of the pages.
 ///
 /// # Errors
-/// If a section has no page or a page no title.
-pub fn index(pages: &[Page], sections: &[&str]) -> Result<String> {
+/// If a page with claims has no title.
+pub fn index(pages: &[Page]) -> Result<String> {
     let mut index = INDEX_TOP.to_owned();
-    for section in sections {
-        let page = pages.iter().find(|page| page.stem() == *section);
-        let page = page.with_context(|| format!("no page of {section}"))?;
+    for page in pages {
+        // A claim without its proof is a failure of its own.
+        let claims: Vec<_> = of(page)
+            .into_iter()
+            .filter_map(|claim| Some((claim.text, claim.proof.ok()?)))
+            .collect();
+        if claims.is_empty() {
+            continue;
+        }
         let title = TITLE
             .captures(&page.source)
             .with_context(|| format!("{} has no title", page.path.display()))?;
         write!(index, "\n## {}\n\n", &title["title"])?;
-        for claim in of(page) {
-            // A claim without its proof is a failure of its own.
-            if let Ok(proof) = claim.proof {
-                let Proof {
-                    number, program, ..
-                } = proof;
-                writeln!(
-                    index,
-                    "- {} [{number}]({section}.md#listing-{program})",
-                    capitalized(&claim.text)
-                )?;
-            }
+        for (text, proof) in claims {
+            let Proof {
+                number, program, ..
+            } = proof;
+            writeln!(
+                index,
+                "- {} [{number}]({}.md#listing-{program})",
+                capitalized(&text),
+                page.key()
+            )?;
         }
     }
     Ok(index)

@@ -20,10 +20,23 @@ pub struct Page {
 }
 
 impl Page {
-    /// File name without its ending, for example `naming_process`.
-    pub fn stem(&self) -> String {
-        let stem = self.path.file_stem().unwrap_or_default();
-        stem.to_string_lossy().into_owned()
+    /// Its path in `src` without the ending, for example `naming_process` or
+    /// `naming_process/logs`.
+    pub fn key(&self) -> String {
+        let inside = self.path.strip_prefix("src").unwrap_or(&self.path);
+        inside.with_extension("").to_string_lossy().into_owned()
+    }
+
+    /// Where it is built, for example `naming_process/logs.html`.
+    pub fn html(&self) -> String {
+        format!("{}.html", self.key())
+    }
+
+    /// The page that it is about a subject of, or itself: `naming_process`.
+    pub fn section(&self) -> String {
+        let key = self.key();
+        key.split_once('/')
+            .map_or(key.clone(), |it| it.0.to_owned())
     }
 }
 

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::programs::SECTIONS;
+use crate::programs::PACKAGES;
 
 /// One program to compile.
 #[derive(Clone, Debug)]
@@ -231,7 +231,7 @@ fn write_workspace(
     table.remove("default-members");
     // A changed program may leave something unused.
     table.remove("lints");
-    let members = SECTIONS
+    let members = PACKAGES
         .iter()
         .filter(|section| sources.iter().any(|it| it.section == **section))
         .map(|section| Value::from(*section))
@@ -250,7 +250,7 @@ fn write_workspace(
     write_if_changed(&folder.join("Cargo.toml"), &whole.to_string())?;
     let lock = fs::read_to_string(root.join("Cargo.lock"))?;
     fs::write(folder.join("Cargo.lock"), lock)?;
-    for section in SECTIONS {
+    for section in PACKAGES {
         let sources: Vec<&Source> =
             sources.iter().filter(|it| it.section == section).collect();
         if !sources.is_empty() {

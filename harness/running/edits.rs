@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::batch::{Collection, Source};
-use crate::programs::SECTIONS;
+use crate::programs::PACKAGES;
 use crate::supervise::Outcome;
 
 /// How the changed programs are compiled: as the listings are.
@@ -249,7 +249,7 @@ impl Edit {
 /// text (each text that it replaces occurs exactly once).
 pub fn all(root: &Path) -> Result<Vec<Edit>> {
     let mut edits = Vec::new();
-    for section in SECTIONS {
+    for section in PACKAGES {
         edits.extend(of(root, section)?);
     }
     edits.sort_by_key(|edit| edit.file.clone());

@@ -29,6 +29,24 @@ pub const SECTIONS: [&str; 12] = [
     "process_pool",
 ];
 
+/// The packages of listings: that of the chapter's first page, and those of the
+/// sections.
+pub const PACKAGES: [&str; 13] = [
+    "five_ideas",
+    "multiprocessing_overview",
+    "spawning_processes",
+    "naming_process",
+    "killing_process",
+    "process_with_subclass",
+    "run_bg_process",
+    "run_bg_process_no_daemon",
+    "run_bg_process_daemon",
+    "communicating_with_pipes",
+    "communicating_with_queues",
+    "barrier_example",
+    "process_pool",
+];
+
 /// The programs that a reader takes into a project of his own: each section's
 /// main program, and these. No rule has an exception for them; what else the
 /// book shows is a step towards them or the proof of a claim.

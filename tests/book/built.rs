@@ -37,7 +37,7 @@ fn weigh() {
     let ours: u64 = walk(&built.join("theme")).iter().map(size).sum();
     let mut problems = Vec::new();
     for page in PAGES.iter() {
-        let size = size(&built.join(format!("{}.html", page.stem()))) + ours;
+        let size = size(&built.join(page.html())) + ours;
         if size > HEAVIEST {
             let what = format!("weighs {size} bytes, {HEAVIEST} at most");
             problems.push(problem(&page.path, 1, what));
@@ -120,10 +120,78 @@ fn follow_links() {
     report(&problems);
 }
 
+/// The pages and ids of the first edition, one address a line.
+const OLD: &str = include_str!("first_edition.txt");
+
+/// Whoever has linked to the first edition still comes to what was there: each
+/// of its pages and listings is where it was, or is redirected to where it went.
+/// A heading may lead to the top of its page.
+#[test]
+fn old_addresses_lead_somewhere() {
+    once("old addresses", follow_old_addresses);
+}
+
+fn follow_old_addresses() {
+    let built = &BUILT.0;
+    let config = fs::read_to_string(root().join("book.toml")).unwrap();
+    let config: toml::Table = toml::from_str(&config).unwrap();
+    let redirects = config["output"]["html"].get("redirect");
+    let redirect = |address: &str| {
+        let to = redirects?.get(format!("/{address}"))?.as_str()?;
+        Some(to.trim_start_matches('/').to_owned())
+    };
+    let mut ids: HashMap<String, Option<BTreeSet<String>>> = HashMap::new();
+    let mut has = |page: &str, id: Option<&str>| {
+        let of_page = ids.entry(page.to_owned()).or_insert_with(|| {
+            let text = fs::read_to_string(built.join(page)).ok()?;
+            let with_id = Selector::parse("main [id]").unwrap();
+            let html = Html::parse_document(&text);
+            let found = html.select(&with_id).filter_map(|it| it.attr("id"));
+            Some(found.map(str::to_owned).collect())
+        });
+        match (of_page, id) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(ids), Some(id)) => ids.contains(id),
+        }
+    };
+    let mut problems = Vec::new();
+    for (index, address) in OLD.lines().enumerate() {
+        let (page, id) = match address.split_once('#') {
+            Some((page, id)) => (page, Some(id)),
+            None => (address, None),
+        };
+        let target = redirect(address);
+        let target = target.or_else(|| redirect(page));
+        let is_listing = id.is_some_and(|id| id.starts_with("listing-"));
+        let found = match &target {
+            Some(target) => match target.split_once('#') {
+                Some((page, id)) => has(page, Some(id)),
+                None => !is_listing && has(target, None),
+            },
+            None => has(page, id),
+        };
+        if !found && (is_listing || !has(page, None)) {
+            let what = match target {
+                Some(target) => format!(
+                    "{address} is redirected to {target}, \
+                                         which is not there"
+                ),
+                None => format!("{address} is gone: redirect it in book.toml"),
+            };
+            let file = "tests/book/first_edition.txt";
+            problems.push(problem(file, index + 1, what));
+        }
+    }
+    report(&problems);
+}
+
 /// Finds where the Markdown of a built page says `text`.
 fn place(built: &Path, html: &Path, text: &str, what: &str) -> Problem {
     let name = html.strip_prefix(built).unwrap().with_extension("md");
-    let page = PAGES.iter().find(|page| page.path.ends_with(&name));
+    let page = PAGES
+        .iter()
+        .find(|page| page.path == Path::new("src").join(&name));
     let what = format!("{text:?} {what}");
     match page {
         Some(page) => {

@@ -81,7 +81,7 @@ fn rows_of(page: &Page) -> Vec<(usize, Vec<String>)> {
 
 /// The page that a cell links to.
 fn link(cell: &str) -> Option<String> {
-    let link = pattern(r"\]\((\w+\.md)(?:#[^)]*)?\)").captures(cell)?;
+    let link = pattern(r"\]\(([\w/]+\.md)(?:#[^)]*)?\)").captures(cell)?;
     Some(link[1].to_owned())
 }
 

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use book::expand;
+use book::expand::{self, Page};
 use book::includes::{self, Include, Part};
-use running::programs::SECTIONS;
+use running::programs::{PACKAGES, SECTIONS};
 
+use crate::sections::numbered;
 use crate::{INCLUDES, PAGES, files, pattern, problem, report, root};
 
 #[test]
@@ -28,9 +29,16 @@ fn every_listing_is_shown() {
         shown.entry(&include.file).or_default().push(include);
     }
     let mut problems = Vec::new();
-    for section in SECTIONS {
-        let folder = Path::new("listings").join(section);
-        let page = Path::new("src").join(section).with_extension("md");
+    for package in PACKAGES {
+        let folder = Path::new("listings").join(package);
+        let page = match package {
+            "five_ideas" => PathBuf::from("src/chapter.md"),
+            section => Path::new("src").join(section).with_extension("md"),
+        };
+        let is_there = |include: &&Include| {
+            include.page == page
+                || include.page.starts_with(page.with_extension(""))
+        };
         for file in files(&folder) {
             let inside = file.strip_prefix(&folder).unwrap();
             // Cargo's, and what tests/breaks.rs and tests/timelines.rs read.
@@ -41,7 +49,7 @@ fn every_listing_is_shown() {
             if inside == Path::new("Cargo.toml") || is_edit {
                 continue;
             }
-            if !is_expected(section, inside) {
+            if !is_expected(package, inside) {
                 let what = "has no place in a section's folder";
                 problems.push(problem(file, 1, what));
                 continue;
@@ -57,8 +65,9 @@ fn every_listing_is_shown() {
                 problems.push(problem(file, 1, "is shown on no page"));
                 continue;
             };
-            if !includes.iter().any(|include| include.page == page) {
-                let what = format!("is not shown on {}", page.display());
+            if !includes.iter().any(is_there) {
+                let page = page.display();
+                let what = format!("is not shown on {page} or its pages");
                 problems.push(problem(&file, 1, what));
             }
             let text = fs::read_to_string(root().join(&file)).unwrap();
@@ -92,11 +101,11 @@ fn is_expected(section: &str, file: &Path) -> bool {
 #[test]
 fn every_output_has_its_program() {
     let mut problems = Vec::new();
-    for section in SECTIONS {
-        let folder = Path::new("listings").join(section);
+    for package in PACKAGES {
+        let folder = Path::new("listings").join(package);
         for file in files(&folder.join("output")) {
             let stem = file.file_stem().unwrap().to_string_lossy();
-            let source = if stem == section {
+            let source = if stem == package {
                 folder.join("src/main.rs")
             } else if stem.ends_with(".py") {
                 folder.join(&*stem)
@@ -120,12 +129,11 @@ fn every_listing_has_its_number_and_name() {
         r#"(?s)<figure class="listing" id="(?<id>[^"]*)">\n<figcaption>(?<caption>.*?)</figcaption>(?<body>.*?)</figure>"#,
     );
     let caption = pattern(
-        r##"^<a href="#(?<id>[^"]+)">Listing (?<section>\d+)-(?<number>\d+)</a>: .+ · <code>(?<file>[^<]+)</code>$"##,
+        r##"^<a href="#(?<id>[^"]+)">Listing (?<page>[\d.]+)-(?<number>\d+)</a>: .+ · <code>(?<file>[^<]+)</code>$"##,
     );
-    let file = pattern(r"\{\{#\w+ \.\./(?<file>[^:}]+)");
+    let file = pattern(r"\{\{#\w+ (?:\.\./)+(?<file>[^:}]+)");
     let mut problems = Vec::new();
-    for (index, section) in SECTIONS.iter().enumerate() {
-        let page = PAGES.iter().find(|page| page.stem() == *section).unwrap();
+    for (page, page_number) in numbered() {
         let mut number = 0;
         for found in figure.captures_iter(&page.source) {
             number += 1;
@@ -138,8 +146,8 @@ fn every_listing_has_its_number_and_name() {
                 wrong("the caption has not the form of the others".to_owned());
                 continue;
             };
-            let expected = format!("{}-{number}", index + 1);
-            let given = format!("{}-{}", &named["section"], &named["number"]);
+            let expected = format!("{page_number}-{number}");
+            let given = format!("{}-{}", &named["page"], &named["number"]);
             if given != expected {
                 wrong(format!("is Listing {expected}, not {given}"));
             }
@@ -151,7 +159,7 @@ fn every_listing_has_its_number_and_name() {
             }
             let stem = Path::new(&named["file"]).file_stem().unwrap();
             let stem = match stem.to_string_lossy() {
-                main if main == "main" => (*section).into(),
+                main if main == "main" => page.section().into(),
                 other => other,
             };
             let id = format!("listing-{stem}");
@@ -159,7 +167,7 @@ fn every_listing_has_its_number_and_name() {
                 wrong(format!("the figure's id and link should be {id}"));
             }
         }
-        if number == 0 {
+        if number == 0 && SECTIONS.contains(&&*page.key()) {
             problems.push(problem(&page.path, 1, "shows no listing"));
         }
     }
@@ -170,18 +178,18 @@ fn every_listing_has_its_number_and_name() {
 #[test]
 fn every_mention_of_a_listing_leads_to_it() {
     let caption =
-        pattern(r##"<a href="#(listing-\w+)">Listing (\d+-\d+)</a>"##);
+        pattern(r##"<a href="#(listing-\w+)">Listing ([\d.]+-\d+)</a>"##);
     let known: HashMap<&str, String> = PAGES
         .iter()
         .flat_map(|page| {
             caption.captures_iter(&page.source).map(|found| {
                 let (_, [id, number]) = found.extract();
-                (number, format!("{}.md#{id}", page.stem()))
+                (number, format!("{}.md#{id}", page.key()))
             })
         })
         .collect();
     let mention = pattern(
-        r"Listing (?<number>\d+-\d+)(?:\]\((?<link>[^)]+)\)|(?<caption></a>))?",
+        r"Listing (?<number>[\d.]+-\d+)(?:\]\((?<link>[^)]+)\)|(?<caption></a>))?",
     );
     let mut problems = Vec::new();
     for page in PAGES.iter() {
@@ -189,9 +197,9 @@ fn every_mention_of_a_listing_leads_to_it() {
             let number = &found["number"];
             let link = found.name("link").map(|link| match link.as_str() {
                 here if here.starts_with('#') => {
-                    format!("{}.md{here}", page.stem())
+                    format!("{}.md{here}", page.key())
                 }
-                there => there.to_owned(),
+                there => from_src(page, there),
             });
             let what = match (known.get(number), link) {
                 (None, _) => format!("there is no Listing {number}"),
@@ -207,6 +215,20 @@ fn every_mention_of_a_listing_leads_to_it() {
         }
     }
     report(&problems);
+}
+
+/// Where a link of a page leads, from the folder of all pages.
+fn from_src(page: &Page, link: &str) -> String {
+    let key = page.key();
+    let mut folders: Vec<&str> = key.split('/').collect();
+    folders.pop();
+    for part in link.split('/') {
+        match part {
+            ".." => drop(folders.pop()),
+            part => folders.push(part),
+        }
+    }
+    folders.join("/")
 }
 
 /// The pieces of Rust in the cheat sheet are pieces of the listings, so they
@@ -291,8 +313,9 @@ fn around_the_piece(path: &Path) -> Vec<String> {
 /// Further ones come alone, and the page's script finds the rest.
 #[test]
 fn every_program_is_on_a_page_once() {
-    let include =
-        pattern(r"(?m)^\{\{#(\w+) (\.\./listings/[^:}]+\.rs)(?::(\w+))?\}\}$");
+    let include = pattern(
+        r"(?m)^\{\{#(\w+) (?:\.\./)+(listings/[^:}]+\.rs)(?::(\w+))?\}\}$",
+    );
     let mut problems = Vec::new();
     for page in PAGES.iter() {
         let mut whole = BTreeSet::new();

@@ -1,24 +1,99 @@
 //! Each section has the parts that every section has, in their order.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 use book::expand::{self, Page};
 use running::programs::SECTIONS;
 
-use crate::{PAGES, files, pattern, problem, report};
+use crate::{PAGES, files, pattern, problem, report, root};
 
 /// What follows the sections.
 const APPENDICES: [&str; 5] =
     ["cheat_sheet", "pitfalls", "claims", "beyond", "glossary"];
 
+/// The pages that have a number, in order: the chapter's first page, the
+/// sections, and the pages about a subject of a section.
+pub fn numbered() -> Vec<(&'static Page, String)> {
+    let mut numbered = Vec::new();
+    let (mut section, mut subject) = (0, 0);
+    for page in PAGES.iter() {
+        let key = page.key();
+        let number = if key == "chapter" {
+            "0".to_owned()
+        } else if SECTIONS.contains(&&*key) {
+            (section, subject) = (section + 1, 0);
+            section.to_string()
+        } else if SECTIONS.contains(&&*page.section()) {
+            subject += 1;
+            format!("{section}.{subject}")
+        } else {
+            continue;
+        };
+        numbered.push((page, number));
+    }
+    numbered
+}
+
+/// The twelve in order, each with the pages about its subjects behind it.
 #[test]
 fn the_twelve_sections_stand_in_order() {
-    let stems: Vec<String> = PAGES.iter().map(Page::stem).collect();
+    let keys: Vec<String> = PAGES.iter().map(Page::key).collect();
+    let pages = keys.iter().filter(|key| !key.contains('/'));
     let mut order = vec!["introduction", "chapter"];
     order.extend(SECTIONS);
     order.extend(APPENDICES);
-    assert_eq!(stems, order, "src/SUMMARY.md");
+    assert_eq!(pages.collect::<Vec<_>>(), order, "src/SUMMARY.md");
+    let mut section = String::new();
+    for page in PAGES.iter() {
+        match page.key().contains('/') {
+            true => assert_eq!(
+                page.section(),
+                section,
+                "src/SUMMARY.md: {} stands elsewhere",
+                page.path.display()
+            ),
+            false => section = page.key(),
+        }
+    }
+}
+
+/// The name of a page, with its number, is the same in the summary and in its
+/// heading.
+#[test]
+fn the_summary_has_the_headings() {
+    let file = Path::new("src/SUMMARY.md");
+    let summary = fs::read_to_string(root().join(file)).unwrap();
+    let link = pattern(r"(?m)\[(?<name>[^\]]+)\]\((?<page>[^)]+)\.md\)");
+    let heading = pattern(r"(?m)^# (.+)$");
+    let numbers = numbered();
+    let mut problems = Vec::new();
+    for found in link.captures_iter(&summary) {
+        let start = found.get(0).unwrap().start();
+        let line = expand::line_at(&summary, start);
+        let page = PAGES.iter().find(|it| it.key() == found["page"]);
+        let page = page.unwrap_or_else(|| panic!("no {}", &found["page"]));
+        let title = heading.captures(&page.source);
+        let title = title.map_or(String::new(), |it| it[1].to_owned());
+        let name = &found["name"];
+        if name != title {
+            let what = format!("{name:?} has the heading {title:?}");
+            problems.push(problem(file, line, what));
+        }
+        let number = numbers.iter().find(|(it, _)| it.path == page.path);
+        let expected = match number {
+            Some((_, number)) if number == "0" => continue,
+            Some((_, number)) if number.contains('.') => format!("{number} "),
+            Some((_, number)) => format!("{number}. "),
+            None => continue,
+        };
+        if !name.starts_with(&expected) {
+            let what = format!("{name:?} does not begin with {expected:?}");
+            problems.push(problem(file, line, what));
+        }
+    }
+    report(&problems);
 }
 
 /// Its number in its own heading, the Python script and the Rust program side
@@ -33,7 +108,7 @@ fn every_section_begins_like_the_others() {
     ));
     let mut problems = Vec::new();
     for (number, section) in (1..).zip(SECTIONS) {
-        let page = PAGES.iter().find(|page| page.stem() == *section).unwrap();
+        let page = PAGES.iter().find(|page| page.key() == *section).unwrap();
         match opening.captures(&page.source) {
             None => problems.push(problem(
                 &page.path,
@@ -55,8 +130,9 @@ fn every_page_is_in_the_summary() {
     let known: BTreeSet<_> = PAGES.iter().map(|page| &page.path).collect();
     let mut problems = Vec::new();
     for file in files(Path::new("src")) {
-        let name = file.file_name().unwrap();
-        if name != "SUMMARY.md" && name != "404.md" && !known.contains(&file) {
+        let is_no_page = ["src/SUMMARY.md", "src/404.md"];
+        let is_page = !is_no_page.iter().any(|it| file == Path::new(it));
+        if is_page && !known.contains(&file) {
             problems.push(problem(file, 1, "is not in src/SUMMARY.md"));
         }
     }
@@ -79,7 +155,7 @@ fn every_exercise_has_the_form_of_the_others() {
     let mut known = BTreeSet::new();
     let mut problems = Vec::new();
     for (section, stem) in (1..).zip(SECTIONS) {
-        let page = PAGES.iter().find(|page| page.stem() == *stem).unwrap();
+        let page = PAGES.iter().find(|page| page.key() == *stem).unwrap();
         let found = exercises.captures(&page.source);
         let block = found.as_ref().and_then(|found| found.get(1));
         let start = block.map_or(0, |block| block.start());
