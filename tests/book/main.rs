@@ -5,6 +5,7 @@ mod built;
 mod fences;
 mod index;
 mod listings;
+mod new_form;
 mod planted;
 mod same_code;
 mod sections;
