@@ -7,6 +7,7 @@ mod index;
 mod listings;
 mod new_form;
 mod planted;
+mod prose;
 mod same_code;
 mod sections;
 
