@@ -1,4 +1,4 @@
-//! Pages that can be learnt from: their sizes, and the parts of a section.
+//! Pages that can be learned from: their sizes, and the parts of a section.
 //!
 //! Not all sections have this form yet; only those that have are held to it.
 
