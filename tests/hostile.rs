@@ -31,7 +31,7 @@ use regex::Regex;
 use running::depends;
 use running::hostile::{Condition, NOT_STARTED};
 use running::needs;
-use running::programs::{self, Declared, Kind, Program, SECTIONS};
+use running::programs::{self, Declared, Kind, Program};
 use running::supervise::{Outcome, Supervised};
 use running::verified::Verified;
 
@@ -98,11 +98,15 @@ fn main() -> Result<()> {
     }
     let root = running::root();
     let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
-    let mut declared = BTreeMap::new();
-    for section in SECTIONS {
-        declared.insert(section, programs::declared(root, section)?);
-    }
     let programs = programs::build(root)?;
+    let mut declared = BTreeMap::new();
+    for program in &programs {
+        let section = &program.section;
+        if !declared.contains_key(section) {
+            let found = programs::declared(root, section)?;
+            declared.insert(section.clone(), found);
+        }
+    }
     let mut trials = vec![Trial::test("exceptions_name_what_there_is", {
         let wrong = unknown_exceptions(&programs, &declared);
         move || match wrong.as_slice() {
@@ -176,7 +180,7 @@ fn fingerprint(programs: &[Program]) -> Result<u64> {
 
 fn unknown_exceptions(
     programs: &[Program],
-    declared: &BTreeMap<&str, Declared>,
+    declared: &BTreeMap<String, Declared>,
 ) -> Vec<String> {
     let mut wrong = Vec::new();
     for (section, declared) in declared {
