@@ -6,7 +6,7 @@
 //! programs are modules of one executable, which has one name more for each: it
 //! runs the program by whose name it was started.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,6 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use toml::{Table, Value};
-
-use crate::programs::SECTIONS;
 
 /// One program to compile.
 #[derive(Clone, Debug)]
@@ -231,11 +229,9 @@ fn write_workspace(
     table.remove("default-members");
     // A changed program may leave something unused.
     table.remove("lints");
-    let members = SECTIONS
-        .iter()
-        .filter(|section| sources.iter().any(|it| it.section == **section))
-        .map(|section| Value::from(*section))
-        .collect();
+    let sections: BTreeSet<&str> =
+        sources.iter().map(|it| it.section.as_str()).collect();
+    let members = sections.iter().map(|it| Value::from(*it)).collect();
     table.insert("members".to_owned(), Value::Array(members));
     let mut whole = Table::new();
     whole.insert("workspace".to_owned(), workspace);
@@ -250,12 +246,10 @@ fn write_workspace(
     write_if_changed(&folder.join("Cargo.toml"), &whole.to_string())?;
     let lock = fs::read_to_string(root.join("Cargo.lock"))?;
     fs::write(folder.join("Cargo.lock"), lock)?;
-    for section in SECTIONS {
+    for section in sections {
         let sources: Vec<&Source> =
             sources.iter().filter(|it| it.section == section).collect();
-        if !sources.is_empty() {
-            write_package(root, folder, collection, section, &sources)?;
-        }
+        write_package(root, folder, collection, section, &sources)?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ fn parent() -> Result<()> {
         .spawn()
         .context("cannot start the child")?;
     let mut pipe = child.stdin.take().context("no pipe to the child")?;
+    // No `?` yet: the child is waited for in any case.
     let written = pipe.write_all(b"one\ntwo\n");
     drop(pipe);
     let status = child.wait().context("cannot wait for the child")?;

@@ -26,6 +26,7 @@ fn parent() -> Result<()> {
         .context("cannot start the child")?;
     // ANCHOR: signal
     let pid = Pid::from_raw(child.id().cast_signed());
+    // No `?` yet: the child is waited for in any case.
     let sent = kill(pid, Signal::SIGTERM);
     let status = child.wait().context("cannot wait for the child")?;
     sent.context("cannot send SIGTERM")?;
