@@ -25,6 +25,7 @@ fn parent() -> Result<()> {
         .spawn()
         .context("cannot start the child")?;
     // ANCHOR: signal
+    // nix, like the kernel, has signed PIDs.
     let pid = Pid::from_raw(child.id().cast_signed());
     // No `?` yet: the child is waited for in any case.
     let sent = kill(pid, Signal::SIGTERM);
