@@ -8,7 +8,6 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-// ANCHOR: main
 fn main() -> Result<ExitCode> {
     let mut args = env::args_os().skip(1);
     match args.next() {
@@ -22,24 +21,21 @@ fn main() -> Result<ExitCode> {
         }
     }
 }
-// ANCHOR_END: main
 
+// ANCHOR: parent
 fn parent() -> Result<ExitCode> {
     let mut out = io::stdout();
-    // ANCHOR: start
     let mut adder = start(worker(&["add", "2", "40"])?)?;
     let mut failing = start(worker(&["fail"])?)?;
-    // ANCHOR_END: start
     let alive = (is_alive(&mut adder)?, is_alive(&mut failing)?);
     writeln!(out, "alive: {} {}", alive.0, alive.1)?;
-    // ANCHOR: join
     writeln!(out, "add: {}", join(&mut adder)?)?;
     writeln!(out, "fail: {}", join(&mut failing)?)?;
-    // ANCHOR_END: join
     let alive = (is_alive(&mut adder)?, is_alive(&mut failing)?);
     writeln!(out, "alive: {} {}", alive.0, alive.1)?;
     Ok(ExitCode::SUCCESS)
 }
+// ANCHOR_END: parent
 
 // ANCHOR: create
 fn worker(role: &[&str]) -> Result<Command> {
@@ -49,14 +45,11 @@ fn worker(role: &[&str]) -> Result<Command> {
 }
 // ANCHOR_END: create
 
-// ANCHOR: spawn
 fn start(mut command: Command) -> Result<Worker> {
     let child = command.spawn().context("cannot start a worker")?;
     Ok(Worker(child))
 }
-// ANCHOR_END: spawn
 
-// ANCHOR: guard
 /// A worker that is joined in any case, also when the parent fails.
 struct Worker(Child);
 
@@ -66,7 +59,6 @@ impl Drop for Worker {
         let _ = self.0.wait();
     }
 }
-// ANCHOR_END: guard
 
 // ANCHOR: is_alive
 fn is_alive(worker: &mut Worker) -> Result<bool> {
@@ -75,13 +67,10 @@ fn is_alive(worker: &mut Worker) -> Result<bool> {
 }
 // ANCHOR_END: is_alive
 
-// ANCHOR: wait
 fn join(worker: &mut Worker) -> Result<ExitStatus> {
     worker.0.wait().context("cannot wait for a worker")
 }
-// ANCHOR_END: wait
 
-// ANCHOR: targets
 fn add(a: i64, b: i64) -> Result<ExitCode> {
     wait_for_go()?;
     let sum = a.checked_add(b).context("the sum is too big")?;
@@ -93,7 +82,6 @@ fn fail() -> Result<ExitCode> {
     wait_for_go()?;
     Ok(ExitCode::from(3))
 }
-// ANCHOR_END: targets
 
 // ANCHOR: go
 /// Returns when the parent closes its end of standard input.
@@ -104,7 +92,6 @@ fn wait_for_go() -> Result<()> {
 }
 // ANCHOR_END: go
 
-// ANCHOR: number
 fn number(arg: Option<OsString>) -> Result<i64> {
     let arg = arg.context("\"add\" needs two numbers")?;
     let digits = arg.to_str().unwrap_or_default();
@@ -112,5 +99,4 @@ fn number(arg: Option<OsString>) -> Result<i64> {
         .parse()
         .with_context(|| format!("{arg:?} is not a number"))
 }
-// ANCHOR_END: number
 // ANCHOR_END: all
