@@ -69,7 +69,6 @@ fn logger() -> Result<()> {
 }
 // ANCHOR_END: logger
 
-// ANCHOR: start
 fn start_logger() -> Result<Child> {
     Command::new(env::current_exe()?)
         .arg("logger")
@@ -77,5 +76,4 @@ fn start_logger() -> Result<Child> {
         .spawn()
         .context("cannot start the logger")
 }
-// ANCHOR_END: start
 // ANCHOR_END: all

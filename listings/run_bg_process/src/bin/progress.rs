@@ -17,7 +17,6 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: parent
 fn parent() -> Result<()> {
     let mut counter = start_counter()?;
     let shown = show_progress(&mut counter);
@@ -28,6 +27,7 @@ fn parent() -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: reports
 fn show_progress(counter: &mut Child) -> Result<()> {
     let output = counter.stdout.take().context("no output to read")?;
     let reports = forward(output)?;
@@ -40,9 +40,7 @@ fn show_progress(counter: &mut Child) -> Result<()> {
         }
     }
 }
-// ANCHOR_END: parent
 
-// ANCHOR: forward
 /// Reads the lines in a thread, so that nobody else has to wait for them.
 fn forward(output: ChildStdout) -> Result<Receiver<io::Result<String>>> {
     let (sender, receiver) = mpsc::channel();
@@ -59,7 +57,7 @@ fn forward(output: ChildStdout) -> Result<Receiver<io::Result<String>>> {
         .context("cannot start a thread")?;
     Ok(receiver)
 }
-// ANCHOR_END: forward
+// ANCHOR_END: reports
 
 /// One short piece of the main program's own work.
 fn work() {
