@@ -11,7 +11,11 @@ use running::programs::SECTIONS;
 use crate::{PAGES, pattern, problem, report};
 
 /// The sections that have the new form, with all pages about their subjects.
-const NEW_FORM: [&str; 2] = ["multiprocessing_overview", "run_bg_process"];
+const NEW_FORM: [&str; 3] = [
+    "multiprocessing_overview",
+    "naming_process",
+    "run_bg_process",
+];
 
 /// Pages that may be larger, with the reason.
 const LARGER: [(&str, &str); 0] = [];

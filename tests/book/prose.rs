@@ -85,6 +85,7 @@ fn sentences(markdown: &str) -> Vec<String> {
     let mut outside = 0;
     let mut flush = |text: &mut String| {
         let marked = end.replace_all(text, "$1\n$2").into_owned();
+        let marked = marked.replace("[!IMPORTANT] Claim: ", "");
         let found = marked.lines().map(|it| it.trim().to_owned());
         sentences.extend(found.filter(|it| !it.is_empty()));
         text.clear();

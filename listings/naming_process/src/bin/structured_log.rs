@@ -84,6 +84,7 @@ fn parent() -> Result<()> {
 }
 // ANCHOR_END: parent
 
+// ANCHOR: start
 fn start(name: &str, log: &PipeWriter) -> Result<Child> {
     Command::new(env::current_exe()?)
         .args(["worker", name])
@@ -92,6 +93,7 @@ fn start(name: &str, log: &PipeWriter) -> Result<Child> {
         .spawn()
         .context("cannot start it")
 }
+// ANCHOR_END: start
 
 fn join(mut worker: Child) -> Result<ExitStatus> {
     worker.wait().context("cannot wait for it")
