@@ -11,11 +11,12 @@ use running::programs::SECTIONS;
 use crate::{PAGES, pattern, problem, report};
 
 /// The sections that have the new form, with all pages about their subjects.
-const NEW_FORM: [&str; 4] = [
+const NEW_FORM: [&str; 5] = [
     "multiprocessing_overview",
     "naming_process",
     "run_bg_process",
     "run_bg_process_daemon",
+    "barrier_example",
 ];
 
 /// Pages that may be larger, with the reason.
