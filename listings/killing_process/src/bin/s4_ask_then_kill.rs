@@ -26,7 +26,6 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: parent
 fn parent() -> Result<()> {
     for (role, grace_ms) in [("polite", 10_000), ("stubborn", 100)] {
         let mut worker = start_worker(role)?;
@@ -38,7 +37,6 @@ fn parent() -> Result<()> {
     }
     Ok(())
 }
-// ANCHOR_END: parent
 
 // ANCHOR: stop
 fn stop(worker: &mut Child, grace: Duration) -> Result<()> {
