@@ -27,7 +27,7 @@ fn parent() -> Result<()> {
     Ok(())
 }
 
-/// Waits for a line that never comes.
+/// Waits for the end of its standard input.
 fn worker() -> Result<()> {
     io::read_to_string(io::stdin()).context("cannot read")?;
     Ok(())
