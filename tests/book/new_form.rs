@@ -215,6 +215,30 @@ fn a_section_has_its_parts() {
     report(&problems);
 }
 
+/// Headings are nested without a gap, for whoever hears the page.
+#[test]
+fn headings_go_down_by_one() {
+    let mut problems = Vec::new();
+    for page in in_new_form() {
+        let mut before = 0;
+        for (event, range) in Parser::new(&page.source).into_offset_iter() {
+            if let Event::Start(Tag::Heading { level, .. }) = event {
+                let level = level as usize;
+                if level > before + 1 {
+                    let line = expand::line_at(&page.source, range.start);
+                    let what = format!(
+                        "a heading of level {level} stands under one of \
+                         level {before}"
+                    );
+                    problems.push(problem(&page.path, line, what));
+                }
+                before = level;
+            }
+        }
+    }
+    report(&problems);
+}
+
 /// Whether a section has the new form.
 pub fn has_new_form(section: &str) -> bool {
     section == "chapter" || NEW_FORM.contains(&section)
