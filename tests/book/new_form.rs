@@ -11,7 +11,9 @@ use running::programs::SECTIONS;
 use crate::{PAGES, pattern, problem, report};
 
 /// The sections that have the new form, with all pages about their subjects.
-const NEW_FORM: [&str; 0] = [];
+const NEW_FORM: [&str; 1] = [
+    "process_with_subclass", //
+];
 
 /// Pages that may be larger, with the reason.
 const LARGER: [(&str, &str); 0] = [];
