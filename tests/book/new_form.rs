@@ -11,10 +11,11 @@ use running::programs::SECTIONS;
 use crate::{PAGES, pattern, problem, report};
 
 /// The sections that have the new form, with all pages about their subjects.
-const NEW_FORM: [&str; 6] = [
+const NEW_FORM: [&str; 7] = [
     "multiprocessing_overview",
     "naming_process",
     "killing_process",
+    "process_with_subclass",
     "run_bg_process",
     "run_bg_process_daemon",
     "barrier_example",
