@@ -63,6 +63,7 @@ fn start_workers(mut server: UnixStream) -> Result<()> {
 }
 // ANCHOR_END: three_ways
 
+// ANCHOR: join
 fn join(child: Pid) -> Result<()> {
     let status = loop {
         match waitpid(child, None) {
@@ -74,6 +75,7 @@ fn join(child: Pid) -> Result<()> {
     ensure!(status == WaitStatus::Exited(child, 0), "{status:?}");
     Ok(())
 }
+// ANCHOR_END: join
 
 // ANCHOR: fork_worker
 fn fork_worker(method: &str) -> Result<Pid> {
