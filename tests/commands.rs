@@ -310,8 +310,13 @@ fn names_a_test(words: &[&str]) -> Result<()> {
 }
 
 fn exists(folder: &str, name: &str) -> Result<()> {
-    let file = root().join(folder).join(format!("{name}.rs"));
-    ensure!(file.is_file(), "there is no {folder}/{name}.rs");
+    let folder = root().join(folder);
+    let files = [format!("{name}.rs"), format!("{name}/main.rs")];
+    ensure!(
+        files.iter().any(|it| folder.join(it).is_file()),
+        "there is no {name} in {}",
+        folder.display()
+    );
     Ok(())
 }
 

@@ -11,8 +11,9 @@ use running::programs::SECTIONS;
 use crate::{PAGES, pattern, problem, report};
 
 /// The sections that have the new form, with all pages about their subjects.
-const NEW_FORM: [&str; 7] = [
+const NEW_FORM: [&str; 8] = [
     "multiprocessing_overview",
+    "spawning_processes",
     "naming_process",
     "killing_process",
     "process_with_subclass",

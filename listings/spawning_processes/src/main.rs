@@ -14,7 +14,6 @@ use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
-// ANCHOR: setting
 static SETTING: AtomicU32 = AtomicU32::new(1);
 
 fn work(method: &str) -> Result<()> {
@@ -24,7 +23,6 @@ fn work(method: &str) -> Result<()> {
         .context("cannot write")?;
     out.flush().context("cannot write")
 }
-// ANCHOR_END: setting
 
 fn main() -> Result<()> {
     match env::args_os().nth(1) {
@@ -47,26 +45,25 @@ fn parent() -> Result<()> {
     }
 }
 
+// ANCHOR: three_ways
 fn start_workers(mut server: UnixStream) -> Result<()> {
-    // ANCHOR: spawn
     let mut worker = Command::new(env::current_exe()?)
         .arg("worker")
         .spawn()
         .context("cannot spawn the worker")?;
     let status = worker.wait().context("cannot wait for the worker")?;
     ensure!(status.success(), "the spawned worker: {status}");
-    // ANCHOR_END: spawn
 
     join(fork_worker("fork")?).context("the forked worker")?;
 
-    // ANCHOR: ask
     server.write_all(b"w").context("cannot ask the server")?;
     server
         .read_exact(&mut [0])
         .context("the server does not answer")
-    // ANCHOR_END: ask
 }
+// ANCHOR_END: three_ways
 
+// ANCHOR: join
 fn join(child: Pid) -> Result<()> {
     let status = loop {
         match waitpid(child, None) {
@@ -78,6 +75,7 @@ fn join(child: Pid) -> Result<()> {
     ensure!(status == WaitStatus::Exited(child, 0), "{status:?}");
     Ok(())
 }
+// ANCHOR_END: join
 
 // ANCHOR: fork_worker
 fn fork_worker(method: &str) -> Result<Pid> {

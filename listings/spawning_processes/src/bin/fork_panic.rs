@@ -43,6 +43,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: clean_ups_after
 /// Forks while a guard is held, and returns what the guard wrote.
 fn clean_ups_after(task: impl FnOnce()) -> Result<String> {
     let (mut reader, log) = io::pipe()?;
@@ -70,6 +71,7 @@ fn clean_ups_after(task: impl FnOnce()) -> Result<String> {
     reader.read_to_string(&mut log)?;
     Ok(log)
 }
+// ANCHOR_END: clean_ups_after
 
 /// Ends a forked child, which must not return into its copy of the parent.
 fn leave(task: impl FnOnce() -> Result<()>) -> ! {
