@@ -27,6 +27,7 @@ use regex::Regex;
 use running::batch::{self, Built, Collection, Source};
 use running::depends::{self, Depends};
 use running::needs;
+use running::programs;
 use running::supervise::{SUPERVISOR, Supervised};
 use running::verified::Verified;
 
@@ -54,6 +55,8 @@ struct Block {
     section: String,
     /// Whether it is marked `should_panic`: the starter of an exercise.
     must_fail: bool,
+    /// What its processes may take to end after it.
+    grace: Duration,
     code: String,
 }
 
@@ -155,7 +158,7 @@ fn verify(
     if needs::is_left_out(&block.name, &block.code) {
         return Ok(());
     }
-    let ended = ended.get_or_init(|| run(built, program, block.must_fail));
+    let ended = ended.get_or_init(|| run(built, program, block));
     ended.clone().map_err(|faults| {
         Failed::from(format!(
             "{}:{}: {faults}\n\
@@ -168,13 +171,15 @@ fn verify(
 }
 
 /// Runs a program; the error says what is wrong with it.
-fn run(built: &Built, program: &str, must_fail: bool) -> Result<(), String> {
+fn run(built: &Built, program: &str, block: &Block) -> Result<(), String> {
     let executable = built.get(program).ok_or("was not compiled")?.as_ref()?;
     let outcome = Supervised::new(&*SUPERVISOR, executable)
         .deadline(DEADLINE)
+        .grace(block.grace)
         .run()
         .map_err(|error| format!("{error:#}"))?;
-    let faults = outcome.faults_unless_exit(if must_fail { 1 } else { 0 });
+    let faults =
+        outcome.faults_unless_exit(if block.must_fail { 1 } else { 0 });
     match faults.is_empty() {
         true => Ok(()),
         false => Err(format!("{}\n{}", faults.join("\n"), outcome.output)),
@@ -194,34 +199,41 @@ fn blocks(root: &Path) -> Result<Vec<Block>> {
         places.len()
     );
     let blocks = places.into_iter().zip(tests).map(|(place, test)| {
-        let (page, line, name, section) = place;
-        Block {
+        let (page, line, name, section, program) = place;
+        let grace = match section.as_str() {
+            "" => Duration::ZERO,
+            _ => programs::declared(root, &section)?.grace(&program),
+        };
+        Ok(Block {
             name,
             page,
             line,
             section,
             must_fail: test.must_fail,
+            grace,
             code: test.code,
-        }
+        })
     });
-    Ok(blocks.collect())
+    blocks.collect()
 }
 
-/// Page, line, name and section of each Rust block.
-fn places(page: &Page) -> Vec<(PathBuf, usize, String, String)> {
-    let listing = Regex::new(r"listings/(\w+)/").expect("a constant");
+/// Page, line, name, section and program of each Rust block.
+fn places(page: &Page) -> Vec<(PathBuf, usize, String, String, String)> {
+    let listing = Regex::new(r"listings/(\w+)/(?:\w+/)*(\w+)\.rs");
+    let listing = listing.expect("a constant");
     expand::fences(&page.source)
         .iter()
         .filter(|fence| fence.language() == "rust")
         .map(|fence| {
-            let section = listing.captures(&fence.text);
-            let section =
-                section.map_or("", |it| it.get(1).map_or("", |s| s.as_str()));
+            let found = listing.captures(&fence.text);
+            let (section, program) =
+                found.map_or(("", ""), |it| it.extract::<2>().1.into());
             (
                 page.path.clone(),
                 fence.line,
                 format!("{}_line_{}", file_name(page), fence.line),
                 section.to_owned(),
+                program.to_owned(),
             )
         })
         .collect()

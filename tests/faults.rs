@@ -141,6 +141,22 @@ fn a_leaked_child_in_a_session_of_its_own_is_found() {
     assert_only_fault(&outcome, "left a process: still running: ");
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_that_outlives_the_program_is_seen() {
+    let _others = SHARED.read().unwrap();
+    for (script, outlived) in [("(sleep 0.2; echo on) &", true), (":", false)] {
+        let outcome = Supervised::new(SUPERVISOR, "sh")
+            .args(["-c", script])
+            .grace(AMPLE)
+            .run()
+            .unwrap();
+        assert_eq!(outcome.outlived, outlived);
+        assert_eq!(outcome.output == "on\n", outlived);
+        assert!(outcome.faults.is_empty(), "{:?}", outcome.faults);
+    }
+}
+
 /// Set when this executable is started again to play a fault itself.
 const PLANTED: &str = "MULTIPROCESSING_IN_RUST_PLANTED";
 

@@ -25,6 +25,9 @@ use snapbox::{Assert, Data};
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How often a program may run until a process is seen to outlive it.
+const RUNS_TO_OUTLIVE: usize = 5;
+
 /// How many proofs this machine has refused.
 static NOT_SHOWN: AtomicUsize = AtomicUsize::new(0);
 
@@ -121,8 +124,30 @@ fn supervised(program: &Program) -> Supervised {
     Supervised::new(SUPERVISOR, &program.executable).deadline(DEADLINE)
 }
 
+/// Runs a program to its end, and to the end of what may outlive it.
+fn run(program: &Program) -> Result<Outcome> {
+    let declared = programs::declared(running::root(), &program.section)?;
+    let grace = declared.grace(&program.name);
+    let mut outcome = supervised(program).grace(grace).run()?;
+    if grace.is_zero() {
+        return Ok(outcome);
+    }
+    // What ends soon after the program may be quicker than the look at it.
+    for _ in 1..RUNS_TO_OUTLIVE {
+        if outcome.outlived {
+            return Ok(outcome);
+        }
+        outcome = supervised(program).grace(grace).run()?;
+    }
+    if !outcome.outlived {
+        let what = "is declared as outlived, and no process outlived it";
+        outcome.faults.push(what.to_owned());
+    }
+    Ok(outcome)
+}
+
 fn runs(program: &Program) -> Result<Vec<String>> {
-    let outcome = supervised(program).run()?;
+    let outcome = run(program)?;
     match program.kind {
         Kind::Listing => {
             let mut faults = outcome.faults_unless_exit(0);

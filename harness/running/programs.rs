@@ -68,6 +68,9 @@ const COPIED: [&str; 15] = [
     "close_join_terminate",
 ];
 
+/// How long a process may outlive a program whose subject that is.
+pub const GRACE: Duration = Duration::from_secs(5);
+
 /// What part a program plays in its section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -268,6 +271,9 @@ pub struct Declared {
     /// Program name to condition (see `tests/hostile.rs`) to the reason why
     /// the program cannot do right under it.
     pub hostile: BTreeMap<String, BTreeMap<String, String>>,
+    /// Program name to the reason why a process outlives it. One has to, and it
+    /// ends within [`GRACE`].
+    pub outlived: BTreeMap<String, String>,
     /// A proof's program name to the recipe whose code it runs. The named
     /// items stand in both files, letter by letter the same.
     pub same_code: BTreeMap<String, SameCode>,
@@ -299,6 +305,16 @@ struct Manifest {
 struct Package {
     #[serde(default)]
     metadata: Declared,
+}
+
+impl Declared {
+    /// What the processes of a program may take to end after it.
+    pub fn grace(&self, name: &str) -> Duration {
+        match self.outlived.contains_key(name) {
+            true => GRACE,
+            false => Duration::ZERO,
+        }
+    }
 }
 
 /// Reads `[package.metadata]` of a section's `Cargo.toml`.

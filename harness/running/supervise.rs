@@ -53,8 +53,11 @@ pub struct Report {
     pub signal: Option<String>,
     /// Whether the program had to be killed at its deadline.
     pub overdue: bool,
-    /// One line per process that outlived the program.
+    /// One line per process that had to be killed after the program's end, or
+    /// was a zombie then.
     pub left: Vec<String>,
+    /// Whether a process was still running when the program had ended.
+    pub outlived: bool,
     /// From the program's start to its end.
     pub took: Duration,
     /// The processor time of the program and its descendants.
@@ -110,6 +113,8 @@ pub struct Outcome {
     pub killed: Option<Killed>,
     /// How often one of its processes was seen stopped on request.
     pub stops: u64,
+    /// Whether a process was still running when the program had ended.
+    pub outlived: bool,
     /// Everything the program must not do: miss its deadline, leave a
     /// process, a zombie, a file or shared memory behind. One line each.
     pub faults: Vec<String>,
@@ -296,6 +301,7 @@ impl Supervised {
             cpu: report.cpu,
             killed: report.killed,
             stops: report.stops,
+            outlived: report.outlived,
             faults,
         })
     }

@@ -11,13 +11,14 @@ use running::programs::SECTIONS;
 use crate::{PAGES, pattern, problem, report};
 
 /// The sections that have the new form, with all pages about their subjects.
-const NEW_FORM: [&str; 8] = [
+const NEW_FORM: [&str; 9] = [
     "multiprocessing_overview",
     "spawning_processes",
     "naming_process",
     "killing_process",
     "process_with_subclass",
     "run_bg_process",
+    "run_bg_process_no_daemon",
     "run_bg_process_daemon",
     "barrier_example",
 ];

@@ -10,8 +10,9 @@
 //! killed too.
 //!
 //! `GRACE_MS` is how long descendants may take to end by themselves after the
-//! program: 0 for the listings, more for Python, whose resource tracker ends
-//! shortly after the interpreter.
+//! program: 0 for most listings, more for those whose subject is a process
+//! that outlives them, and for Python, whose resource tracker ends shortly after
+//! the interpreter.
 //!
 //! `DISTURBANCE` is JSON: nothing, one process to kill, or all to be stopped
 //! and continued (see `running::supervise::Disturbance`).
@@ -84,6 +85,7 @@ fn supervise() -> Result<()> {
 
     let (status, mut left) = descendants::wait_for(child)?;
     let took = start.elapsed();
+    let outlived = left.iter().any(|process| process.state != 'Z');
     let killed = killed.lock().unwrap_or_else(PoisonError::into_inner);
     if killed.as_ref().is_some_and(|killed| !killed.program) {
         // The program lived, so it had to wait for its own.
@@ -112,6 +114,7 @@ fn supervise() -> Result<()> {
             true => Vec::new(),
             false => left.iter().map(ToString::to_string).collect(),
         },
+        outlived,
         took,
         cpu: cpu_time()?,
         killed: killed.clone(),

@@ -34,22 +34,22 @@ fn main() -> Result<()> {
     }
 }
 
+// ANCHOR: main_program
 fn main_program(socket: &OsStr) -> Result<()> {
     let mut worker = Command::new(env::current_exe()?);
     worker.arg("worker").arg(socket);
-    // ANCHOR: ties
     worker.stdin(Stdio::null());
     worker.stdout(Stdio::null());
     worker.stderr(Stdio::null());
     // SAFETY: between fork and exec only the system call setsid runs.
     unsafe { worker.pre_exec(|| Ok(setsid().map(drop)?)) };
-    // ANCHOR_END: ties
     // Nobody waits for the worker here: it outlives this program.
     drop(worker.spawn().context("cannot start the worker")?);
     // The worker runs, also where nobody can read this line.
     let _ = writeln!(io::stdout(), "main: started a worker");
     Ok(())
 }
+// ANCHOR_END: main_program
 
 // ANCHOR: worker
 fn worker(socket: &OsStr) -> Result<()> {
