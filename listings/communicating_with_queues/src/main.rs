@@ -162,6 +162,7 @@ fn producer(name: Option<OsString>) -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: consumer
 fn consumer() -> Result<()> {
     let mut messages = io::stdin().lock();
     while let Some(message) = read_line(&mut messages)? {
@@ -170,4 +171,5 @@ fn consumer() -> Result<()> {
     }
     Ok(())
 }
+// ANCHOR_END: consumer
 // ANCHOR_END: all

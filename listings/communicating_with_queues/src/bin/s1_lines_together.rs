@@ -40,11 +40,13 @@ fn start(queue: PipeWriter, producers: &mut Vec<Child>) -> Result<()> {
     for name in ["a", "b"] {
         let mut producer = Command::new(env::current_exe()?);
         producer.args(["producer", name]).stdout(queue.try_clone()?);
-        producers.push(producer.spawn().context("cannot start one")?);
+        producers.push(producer.spawn().context("cannot start a producer")?);
     }
     Ok(())
 }
+// ANCHOR_END: together
 
+// ANCHOR: line
 fn producer() -> Result<()> {
     let name = env::args().nth(2).context("a producer needs a name")?;
     for number in 1..=5 {
@@ -55,5 +57,5 @@ fn producer() -> Result<()> {
     }
     Ok(())
 }
-// ANCHOR_END: together
+// ANCHOR_END: line
 // ANCHOR_END: all

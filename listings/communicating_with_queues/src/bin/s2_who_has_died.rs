@@ -44,7 +44,7 @@ fn start(queue: PipeWriter, producers: &mut Vec<(&str, Child)>) -> Result<()> {
     for name in ["a", "b"] {
         let mut producer = Command::new(env::current_exe()?);
         producer.args(["producer", name]).stdout(queue.try_clone()?);
-        let producer = producer.spawn().context("cannot start one")?;
+        let producer = producer.spawn().context("cannot start a producer")?;
         producers.push((name, producer));
     }
     Ok(())
