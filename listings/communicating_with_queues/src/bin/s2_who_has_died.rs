@@ -31,8 +31,11 @@ fn parent() -> Result<()> {
     started?;
     let messages = messages.context("cannot read the queue")?;
     for (name, end) in ends {
-        let is_of = |message: &&str| message.starts_with(name);
-        let sent: Vec<_> = messages.lines().filter(is_of).collect();
+        let sender = format!("{name} ");
+        let sent: Vec<_> = messages
+            .lines()
+            .filter_map(|line| line.strip_prefix(&sender))
+            .collect();
         let end = end.context("cannot wait for a producer")?;
         println!("{name}: {}, {end}", sent.join(" "));
     }
@@ -57,10 +60,10 @@ fn producer() -> Result<()> {
         if name == "b" && number == 3 {
             raise(Signal::SIGKILL)?;
         }
+        let line = format!("{name} {name}{number}\n");
         // ANCHOR_END: killed
-        let message = format!("{name}{number}\n");
         io::stdout()
-            .write_all(message.as_bytes())
+            .write_all(line.as_bytes())
             .context("cannot send")?;
     }
     Ok(())
