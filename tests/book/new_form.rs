@@ -11,7 +11,7 @@ use running::programs::SECTIONS;
 use crate::{PAGES, pattern, problem, report};
 
 /// The sections that have the new form, with all pages about their subjects.
-const NEW_FORM: [&str; 9] = [
+const NEW_FORM: [&str; 10] = [
     "multiprocessing_overview",
     "spawning_processes",
     "naming_process",
@@ -20,6 +20,7 @@ const NEW_FORM: [&str; 9] = [
     "run_bg_process",
     "run_bg_process_no_daemon",
     "run_bg_process_daemon",
+    "communicating_with_queues",
     "barrier_example",
 ];
 

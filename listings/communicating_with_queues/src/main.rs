@@ -23,6 +23,7 @@ fn main() -> Result<()> {
 }
 
 fn broker() -> Result<()> {
+    // ANCHOR: threads
     let (sender, receiver) = bounded(4);
     let (answer, answers) = unbounded();
     let ends: Vec<(String, Result<()>)> = thread::scope(|scope| {
@@ -39,10 +40,9 @@ fn broker() -> Result<()> {
             let thread = Builder::new().spawn_scoped(scope, serve)?;
             threads.push(("a consumer".to_owned(), thread));
         }
-        // ANCHOR: drop
         // The channel is not disconnected while a sender is left: keep none.
         drop((sender, receiver));
-        // ANCHOR_END: drop
+        // ANCHOR_END: threads
         let join = |(name, thread): (_, thread::ScopedJoinHandle<_>)| {
             let panicked = |_| Err(anyhow!("its thread panicked"));
             (name, thread.join().unwrap_or_else(panicked))
@@ -162,6 +162,7 @@ fn producer(name: Option<OsString>) -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: consumer
 fn consumer() -> Result<()> {
     let mut messages = io::stdin().lock();
     while let Some(message) = read_line(&mut messages)? {
@@ -170,4 +171,5 @@ fn consumer() -> Result<()> {
     }
     Ok(())
 }
+// ANCHOR_END: consumer
 // ANCHOR_END: all
