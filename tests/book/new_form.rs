@@ -11,7 +11,7 @@ use running::programs::SECTIONS;
 use crate::{PAGES, pattern, problem, report};
 
 /// The sections that have the new form, with all pages about their subjects.
-const NEW_FORM: [&str; 10] = [
+const NEW_FORM: [&str; 11] = [
     "multiprocessing_overview",
     "spawning_processes",
     "naming_process",
@@ -22,6 +22,7 @@ const NEW_FORM: [&str; 10] = [
     "run_bg_process_daemon",
     "communicating_with_queues",
     "barrier_example",
+    "process_pool",
 ];
 
 /// Pages that may be larger, with the reason.

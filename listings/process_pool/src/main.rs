@@ -13,12 +13,14 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use serde::{Deserialize, Serialize};
 
 // ANCHOR: task
+// ANCHOR: enum
 #[derive(Serialize, Deserialize)]
 enum Task {
     Root(i64),
     Power(i64, u32),
     Exit(i32),
 }
+// ANCHOR_END: enum
 
 impl Task {
     fn run(self) -> Result<i64, String> {
@@ -46,11 +48,13 @@ fn main() -> Result<()> {
 
 fn parent(pool: &Pool) -> Result<()> {
     let mut out = io::stdout();
+    // ANCHOR: calls
     let squares = vec![1, 4, 9, 16, 25, 36];
     writeln!(out, "map: {:?}", all(pool.map(Task::Root, squares))?)?;
     let pairs = vec![(2, 10), (3, 4)];
     writeln!(out, "starmap: {:?}", all(pool.starmap(Task::Power, pairs))?)?;
     writeln!(out, "apply: {}", pool.apply(Task::Power(7, 3))?)?;
+    // ANCHOR_END: calls
 
     let pending = pool.apply_async(Task::Root(144));
     writeln!(out, "the parent goes on")?;
