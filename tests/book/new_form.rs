@@ -11,10 +11,11 @@ use running::programs::SECTIONS;
 use crate::{PAGES, pattern, problem, report};
 
 /// The sections that have the new form, with all pages about their subjects.
-const NEW_FORM: [&str; 3] = [
+const NEW_FORM: [&str; 4] = [
     "multiprocessing_overview",
     "naming_process",
     "run_bg_process",
+    "communicating_with_pipes",
 ];
 
 /// Pages that may be larger, with the reason.
