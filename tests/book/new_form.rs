@@ -11,11 +11,15 @@ use running::programs::SECTIONS;
 use crate::{PAGES, pattern, problem, report};
 
 /// The sections that have the new form, with all pages about their subjects.
-const NEW_FORM: [&str; 4] = [
+const NEW_FORM: [&str; 8] = [
     "multiprocessing_overview",
     "naming_process",
+    "killing_process",
+    "process_with_subclass",
     "run_bg_process",
+    "run_bg_process_daemon",
     "communicating_with_pipes",
+    "barrier_example",
 ];
 
 /// Pages that may be larger, with the reason.
@@ -207,6 +211,30 @@ fn a_section_has_its_parts() {
             if other.path != page.path && !page.source.contains(&link) {
                 let what = format!("says nothing of {}", other.path.display());
                 problems.push(problem(&page.path, 1, what));
+            }
+        }
+    }
+    report(&problems);
+}
+
+/// Headings are nested without a gap, for whoever hears the page.
+#[test]
+fn headings_go_down_by_one() {
+    let mut problems = Vec::new();
+    for page in in_new_form() {
+        let mut before = 0;
+        for (event, range) in Parser::new(&page.source).into_offset_iter() {
+            if let Event::Start(Tag::Heading { level, .. }) = event {
+                let level = level as usize;
+                if level > before + 1 {
+                    let line = expand::line_at(&page.source, range.start);
+                    let what = format!(
+                        "a heading of level {level} stands under one of \
+                         level {before}"
+                    );
+                    problems.push(problem(&page.path, line, what));
+                }
+                before = level;
             }
         }
     }

@@ -59,6 +59,7 @@ fn meet(coordinator: &mut UnixStream) -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: both
 fn parent() -> Result<()> {
     let mut out = io::stdout();
     writeln!(out, "without a barrier:")?;
@@ -71,6 +72,7 @@ fn parent() -> Result<()> {
         })
     })
 }
+// ANCHOR_END: both
 
 // ANCHOR: coordinate
 /// Opens the barrier once a round, after the action, until a party is missing.

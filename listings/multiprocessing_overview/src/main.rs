@@ -55,7 +55,7 @@ struct Worker(Child);
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Joined already, or an error is on its way to whoever would ask.
+        // Joined already, or the parent is returning another error.
         let _ = self.0.wait();
     }
 }

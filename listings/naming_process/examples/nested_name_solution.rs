@@ -17,8 +17,8 @@ fn main() -> Result<()> {
 
 // ANCHOR: task
 /// The default name of a process's `count`-th worker. `parent` has the numbers
-/// of the process itself: none for the main process, its count for a worker,
-/// and for a worker's worker those of its parent before its own.
+/// in the default name of that process: none for the main process, `[3]` for
+/// `Process-3`, and `[3, 1]` for `Process-3:1`.
 fn default_name(parent: &[u32], count: u32) -> String {
     let numbers = parent.iter().chain([&count]).map(u32::to_string);
     let numbers: Vec<String> = numbers.collect();

@@ -8,13 +8,11 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-// ANCHOR: trait
 trait Process: Serialize + DeserializeOwned {
     const NAME: &'static str;
 
     fn run(&mut self) -> String;
 
-    // ANCHOR: start
     fn start(&self) -> Result<Child> {
         let fields = serde_json::to_vec(self)?;
         let mut child = Command::new(env::current_exe()?)
@@ -23,6 +21,7 @@ trait Process: Serialize + DeserializeOwned {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", Self::NAME))?;
+        // ANCHOR: early_end
         if let Err(error) = send(&mut child, &fields) {
             // Unread output could keep it from its end, which may say why.
             drop(child.stdout.take());
@@ -32,20 +31,16 @@ trait Process: Serialize + DeserializeOwned {
             };
             return Err(error.context(format!("{} {end}", Self::NAME)));
         }
+        // ANCHOR_END: early_end
         Ok(child)
     }
-    // ANCHOR_END: start
 }
-// ANCHOR_END: trait
 
-// ANCHOR: send
 fn send(child: &mut Child, fields: &[u8]) -> Result<()> {
     let mut input = child.stdin.take().context("the child has no input")?;
     input.write_all(fields).context("cannot send the fields")
 }
-// ANCHOR_END: send
 
-// ANCHOR: kinds
 #[derive(Serialize, Deserialize)]
 struct CountWords {
     text: String,
@@ -71,9 +66,7 @@ impl Process for Sum {
         self.numbers.iter().sum::<u32>().to_string()
     }
 }
-// ANCHOR_END: kinds
 
-// ANCHOR: main
 fn main() -> Result<()> {
     match env::args_os().nth(1) {
         None => parent(),
@@ -84,7 +77,6 @@ fn main() -> Result<()> {
         }
     }
 }
-// ANCHOR_END: main
 
 // ANCHOR: parent
 fn parent() -> Result<()> {
@@ -101,7 +93,6 @@ fn parent() -> Result<()> {
 }
 // ANCHOR_END: parent
 
-// ANCHOR: child
 fn child<P: Process>() -> Result<()> {
     let mut process: P = serde_json::from_reader(io::stdin())
         .with_context(|| format!("cannot read the fields of {}", P::NAME))?;
@@ -109,9 +100,7 @@ fn child<P: Process>() -> Result<()> {
     io::stdout().write_all(result.as_bytes())?;
     io::stdout().flush().context("cannot send the result")
 }
-// ANCHOR_END: child
 
-// ANCHOR: join
 fn join(child: Child) -> Result<String> {
     let output = child
         .wait_with_output()
@@ -120,5 +109,4 @@ fn join(child: Child) -> Result<String> {
     ensure!(status.success(), "the child failed: {status}");
     String::from_utf8(output.stdout).context("the result is not text")
 }
-// ANCHOR_END: join
 // ANCHOR_END: all

@@ -23,6 +23,7 @@ fn main() -> Result<()> {
     }
 }
 
+// ANCHOR: lifeline
 fn main_program(way: &str) -> Result<()> {
     let daemon = Command::new(env::current_exe()?)
         .arg("daemon")
@@ -56,6 +57,7 @@ fn end_with_main() {
     let _ = writeln!(io::stdout(), "main is gone");
     process::exit(0);
 }
+// ANCHOR_END: lifeline
 
 fn observer() -> Result<()> {
     // Linux lets us adopt the daemon when main is gone, and so wait for it.

@@ -32,7 +32,7 @@ fn parent() -> Result<()> {
 // ANCHOR: answer
 fn talk(child: &mut Child) -> Result<()> {
     let mut words = child.stdin.as_ref().context("no pipe to the child")?;
-    let answers = child.stdout.take().context("no pipe from the child")?;
+    let answers = child.stdout.as_mut().context("no pipe from the child")?;
     writeln!(words, "fork").context("cannot send the word")?;
     let answer = receive(&mut BufReader::new(answers))?;
     println!("sent \"fork\", received {answer:?}");

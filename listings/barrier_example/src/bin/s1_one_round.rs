@@ -1,0 +1,65 @@
+// ANCHOR: all
+//! Two parties wait for each other, once.
+
+use std::env;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+fn main() -> Result<()> {
+    match env::args().nth(1).as_deref() {
+        None => parent(),
+        Some("party") => party(),
+        Some(role) => bail!("unknown role {role:?}: expected \"party\""),
+    }
+}
+
+// ANCHOR: round
+fn coordinate(parties: &mut [(Child, UnixStream)]) -> Result<()> {
+    for (_, party) in parties.iter_mut() {
+        party.read_exact(&mut [0]).context("a party has ended")?;
+    }
+    println!("--- both have arrived ---");
+    for (_, party) in parties.iter_mut() {
+        party.write_all(b"g").context("a party has ended")?;
+    }
+    Ok(())
+}
+
+fn party() -> Result<()> {
+    let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+    let mut coordinator = UnixStream::from(stdin);
+    println!("before the barrier");
+    coordinator.write_all(b"a").context("cannot arrive")?;
+    let answer = &mut [0];
+    coordinator.read_exact(answer).context("no answer")?;
+    println!("after the barrier");
+    Ok(())
+}
+// ANCHOR_END: round
+
+// ANCHOR: start
+fn parent() -> Result<()> {
+    let mut parties = [start()?, start()?];
+    let met = coordinate(&mut parties);
+    for (mut child, connection) in parties {
+        drop(connection); // A party that still waits reads the end of file.
+        child.wait().context("cannot wait for a party")?;
+    }
+    met
+}
+
+fn start() -> Result<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let child = Command::new(env::current_exe()?)
+        .arg("party")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .spawn()
+        .context("cannot start a party")?;
+    Ok((child, ours))
+}
+// ANCHOR_END: start
+// ANCHOR_END: all
