@@ -5,7 +5,7 @@ mod built;
 mod fences;
 mod index;
 mod listings;
-mod new_form;
+mod pages;
 mod planted;
 mod prose;
 mod same_code;

@@ -7,7 +7,7 @@
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-use crate::new_form::has_new_form;
+use crate::pages::is_in_chapter;
 use crate::{PAGES, pattern, problem, report};
 
 /// More words are not kept in mind.
@@ -16,7 +16,7 @@ const LONG: usize = 30;
 /// What a sentence begins with that says "look back".
 const BACKWARD: [&str; 6] = ["It", "This", "That", "One", "The same", "Its"];
 
-/// On a page in the new form at most so many of a hundred sentences are long,
+/// On a page of the chapter at most so many of a hundred sentences are long,
 /// or begin like that.
 const MOST_LONG: usize = 3;
 const MOST_BACKWARD: usize = 4;
@@ -49,7 +49,7 @@ fn sentences_are_read_once() {
             backward.len(),
             colons.len()
         );
-        if !has_new_form(&page.section()) {
+        if !is_in_chapter(&page.section()) {
             continue;
         }
         let most =

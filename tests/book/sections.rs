@@ -7,7 +7,6 @@ use std::path::Path;
 use book::expand::{self, Page};
 use running::programs::SECTIONS;
 
-use crate::new_form::has_new_form;
 use crate::{PAGES, files, pattern, problem, report, root};
 
 /// What follows the sections.
@@ -92,38 +91,6 @@ fn the_summary_has_the_headings() {
         if !name.starts_with(&expected) {
             let what = format!("{name:?} does not begin with {expected:?}");
             problems.push(problem(file, line, what));
-        }
-    }
-    report(&problems);
-}
-
-/// Its number in its own heading, the Python script and the Rust program side
-/// by side, then how it works.
-#[test]
-fn every_section_begins_like_the_others() {
-    let opening = pattern(concat!(
-        r"(?s)^# (?<number>\d+)\. [^\n]+\n\n.*?\n\n",
-        r#"<div class="beside">\n<div>\n\n## In Python\n.*?\n\n"#,
-        r"</div>\n<div>\n\n## In Rust\n.*?\n\n",
-        r"</div>\n</div>\n\n## How it works\n",
-    ));
-    let mut problems = Vec::new();
-    for (number, section) in (1..).zip(SECTIONS) {
-        if has_new_form(section) {
-            continue;
-        }
-        let page = PAGES.iter().find(|page| page.key() == *section).unwrap();
-        match opening.captures(&page.source) {
-            None => problems.push(problem(
-                &page.path,
-                1,
-                "has not the opening of the other sections",
-            )),
-            Some(found) if found["number"] != i32::to_string(&number) => {
-                let what = format!("is section {number}, as SUMMARY.md says");
-                problems.push(problem(&page.path, 1, what));
-            }
-            Some(_) => {}
         }
     }
     report(&problems);

@@ -22,6 +22,7 @@ fn parent() -> Result<()> {
     let (answers, answers_writer) = os_pipe::pipe()?;
     // ANCHOR_END: pipes
 
+    // ANCHOR: command
     let mut command = Command::new(env::current_exe()?);
     command
         .arg("child")
@@ -30,6 +31,7 @@ fn parent() -> Result<()> {
     let mut child = command.spawn().context("cannot start the child")?;
     // The command holds the child's two ends and would keep them open.
     drop(command);
+    // ANCHOR_END: command
 
     // ANCHOR: wait
     // Whatever went wrong: without its pipes the child ends.
@@ -48,7 +50,6 @@ fn parent() -> Result<()> {
     // ANCHOR_END: wait
 }
 
-// ANCHOR: talk
 fn talk(mut words: PipeWriter, answers: PipeReader) -> Result<()> {
     let mut answers = BufReader::new(answers);
     let mut output = io::stdout();
@@ -63,9 +64,7 @@ fn talk(mut words: PipeWriter, answers: PipeReader) -> Result<()> {
     writeln!(output, "closed the pipe, received {answer:?}")
         .context("cannot print")
 }
-// ANCHOR_END: talk
 
-// ANCHOR: receive
 fn receive(answers: &mut impl BufRead) -> Result<String> {
     let mut line = String::new();
     answers
@@ -75,9 +74,7 @@ fn receive(answers: &mut impl BufRead) -> Result<String> {
     line.pop();
     Ok(line)
 }
-// ANCHOR_END: receive
 
-// ANCHOR: child
 fn child() -> Result<()> {
     let mut answers = io::stdout().lock();
     let mut count = 0;
@@ -90,5 +87,4 @@ fn child() -> Result<()> {
     writeln!(answers, "{count} words")?;
     answers.flush().context("cannot send the count")
 }
-// ANCHOR_END: child
 // ANCHOR_END: all

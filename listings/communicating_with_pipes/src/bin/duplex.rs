@@ -18,14 +18,15 @@ fn main() -> Result<()> {
     }
 }
 
-// ANCHOR: parent
 fn parent() -> Result<()> {
+    // ANCHOR: pair
     let (ours, theirs) = UnixStream::pair().context("cannot make a pair")?;
     let mut child = Command::new(env::current_exe()?)
         .arg("child")
         .stdin(OwnedFd::from(theirs))
         .spawn()
         .context("cannot start the child")?;
+    // ANCHOR_END: pair
 
     let outcome = talk(ours);
     let status = child.wait().context("cannot wait for the child")?;
@@ -34,6 +35,7 @@ fn parent() -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: talk
 fn talk(ours: UnixStream) -> Result<()> {
     let mut input = BufReader::new(&ours);
     let mut output = io::stdout();
@@ -44,7 +46,7 @@ fn talk(ours: UnixStream) -> Result<()> {
     writeln!(output, "child: {}", receive(&mut input)?)?;
     Ok(())
 }
-// ANCHOR_END: parent
+// ANCHOR_END: talk
 
 // ANCHOR: child
 fn child() -> Result<()> {

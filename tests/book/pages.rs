@@ -1,6 +1,4 @@
 //! Pages that can be learned from: their sizes, and the parts of a section.
-//!
-//! Not all sections have this form yet; only those that have are held to it.
 
 use book::claims;
 use book::expand::{self, Page};
@@ -9,21 +7,6 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use running::programs::SECTIONS;
 
 use crate::{PAGES, pattern, problem, report};
-
-/// The sections that have the new form, with all pages about their subjects.
-const NEW_FORM: [&str; 11] = [
-    "multiprocessing_overview",
-    "spawning_processes",
-    "naming_process",
-    "killing_process",
-    "process_with_subclass",
-    "run_bg_process",
-    "run_bg_process_no_daemon",
-    "run_bg_process_daemon",
-    "communicating_with_queues",
-    "barrier_example",
-    "process_pool",
-];
 
 /// Pages that may be larger, with the reason.
 const LARGER: [(&str, &str); 0] = [];
@@ -125,14 +108,14 @@ impl Size {
     }
 }
 
-fn in_new_form() -> impl Iterator<Item = &'static Page> {
-    PAGES.iter().filter(|page| has_new_form(&page.section()))
+fn of_the_chapter() -> impl Iterator<Item = &'static Page> {
+    PAGES.iter().filter(|page| is_in_chapter(&page.section()))
 }
 
 #[test]
 fn no_page_is_too_long() {
     let mut problems = Vec::new();
-    for page in in_new_form() {
+    for page in of_the_chapter() {
         let size = Size::of(page);
         println!(
             "{}: {} words, {} lines, {} listings, {} claims, {} minutes",
@@ -190,7 +173,7 @@ fn wrong_time(page: &Page, size: &Size) -> Option<Problem> {
 fn a_section_has_its_parts() {
     let heading = pattern(r"(?m)^## (.+)$");
     let mut problems = Vec::new();
-    for section in NEW_FORM {
+    for section in SECTIONS {
         let page = PAGES.iter().find(|page| page.key() == *section);
         let page = page.unwrap_or_else(|| panic!("no page {section}"));
         let found: Vec<&str> = heading
@@ -224,7 +207,7 @@ fn a_section_has_its_parts() {
 #[test]
 fn headings_go_down_by_one() {
     let mut problems = Vec::new();
-    for page in in_new_form() {
+    for page in of_the_chapter() {
         let mut before = 0;
         for (event, range) in Parser::new(&page.source).into_offset_iter() {
             if let Event::Start(Tag::Heading { level, .. }) = event {
@@ -244,7 +227,7 @@ fn headings_go_down_by_one() {
     report(&problems);
 }
 
-/// Whether a section has the new form.
-pub fn has_new_form(section: &str) -> bool {
-    section == "chapter" || NEW_FORM.contains(&section)
+/// Whether it is the chapter's first page, a section, or below one.
+pub fn is_in_chapter(section: &str) -> bool {
+    section == "chapter" || SECTIONS.contains(&section)
 }
