@@ -55,7 +55,7 @@ fn parent() -> Result<()> {
 }
 // ANCHOR_END: proof
 
-// From here on all is the code of Listing 12-1: `src/main.rs`.
+// From here on all is the code of `src/main.rs`.
 
 fn worker() -> Result<()> {
     for line in io::stdin().lines() {

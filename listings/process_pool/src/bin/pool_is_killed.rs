@@ -124,7 +124,7 @@ fn run(task: &str) -> Result<u64> {
     }
 }
 
-// From here on all is the code of Listing 12-5: `src/bin/task_deadline.rs`.
+// From here on all is the code of `src/bin/task_deadline.rs`.
 
 fn worker() -> Result<()> {
     let (sender, tasks) = unbounded();

@@ -61,7 +61,7 @@ fn worker() -> Result<()> {
     Ok(())
 }
 
-// From here on all is the code of Listing 12-5: `src/bin/task_deadline.rs`.
+// From here on all is the code of `src/bin/task_deadline.rs`.
 
 /// In bytes, with the end of the line.
 const LONGEST_ANSWER: usize = 16 << 20;

@@ -75,7 +75,7 @@ fn parent() -> Result<()> {
     Ok(())
 }
 
-// From here on all is the code of Listing 12-1: `src/main.rs`.
+// From here on all is the code of `src/main.rs`.
 
 fn worker() -> Result<()> {
     for line in io::stdin().lines() {
