@@ -268,7 +268,7 @@ fn compile_tests(packages: &[&str], tests: &[&str]) -> Result<Vec<File>> {
         .arg("--message-format=json-render-diagnostics")
         .args(packages.iter().flat_map(|package| ["--package", package]))
         .args(tests)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(running::root())
         .stderr(Stdio::inherit());
     let output = cargo.output().context("cannot start cargo")?;
     ensure!(output.status.success(), "the tests do not compile");
@@ -316,7 +316,7 @@ fn file(message: Message) -> Option<File> {
 
 /// A package's name: that of its folder, but for the root.
 fn package(folder: &Path) -> Option<String> {
-    if folder == Path::new(env!("CARGO_MANIFEST_DIR")) {
+    if folder == running::root() {
         return Some(env!("CARGO_PKG_NAME").to_owned());
     }
     Some(folder.file_name()?.to_string_lossy().into_owned())
