@@ -35,7 +35,7 @@ static CLAIM: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 static ANY_CLAIM: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?m)^.*\*\*Claim\b"));
+    LazyLock::new(|| pattern(r"(?m)^> .*\*\*Claim\b"));
 
 /// What has to follow a claim.
 static PROOF: LazyLock<Regex> = LazyLock::new(|| {
