@@ -10,6 +10,7 @@ mod planted;
 mod prose;
 mod same_code;
 mod sections;
+mod terms;
 
 use std::convert::Infallible;
 use std::fmt::Display;
