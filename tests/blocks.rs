@@ -198,13 +198,12 @@ fn blocks(root: &Path) -> Result<Vec<Block>> {
         tests.len(),
         places.len()
     );
+    let declared = programs::all_declared(root)?;
     let blocks = places.into_iter().zip(tests).map(|(place, test)| {
         let (page, line, name, section, program) = place;
-        let grace = match section.as_str() {
-            "" => Duration::ZERO,
-            _ => programs::declared(root, &section)?.grace(&program),
-        };
-        Ok(Block {
+        let declared = declared.get(section.as_str());
+        let grace = declared.map_or(Duration::ZERO, |it| it.grace(&program));
+        Block {
             name,
             page,
             line,
@@ -212,9 +211,9 @@ fn blocks(root: &Path) -> Result<Vec<Block>> {
             must_fail: test.must_fail,
             grace,
             code: test.code,
-        })
+        }
     });
-    blocks.collect()
+    Ok(blocks.collect())
 }
 
 /// Page, line, name, section and program of each Rust block.
@@ -228,6 +227,7 @@ fn places(page: &Page) -> Vec<(PathBuf, usize, String, String, String)> {
             let found = listing.captures(&fence.text);
             let (section, program) =
                 found.map_or(("", ""), |it| it.extract::<2>().1.into());
+            let program = if program == "main" { section } else { program };
             (
                 page.path.clone(),
                 fence.line,

@@ -7,7 +7,6 @@
 //! all claims anew.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,7 +108,7 @@ fn title(claim: &Claim, page: &str) -> String {
 fn indexed(pages: &[Page]) -> Result<()> {
     let file = running::root().join(claims::INDEX);
     let index = claims::index(pages)?;
-    if env::var_os("SNAPSHOTS").is_some_and(|mode| mode == "overwrite") {
+    if needs::accepts() {
         return fs::write(&file, index)
             .with_context(|| format!("cannot write {}", claims::INDEX));
     }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use running::depends::Depends;
-use running::programs;
+use running::programs::{self, FIRST_PAGE};
 use running::supervise::Supervised;
 use running::verified::Verified;
 use toml::{Table, Value};
@@ -17,9 +17,6 @@ use toml::{Table, Value};
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervise");
 
 const PAGE: &str = "src/chapter.md";
-
-/// The package whose programs the page shows.
-const PACKAGE: &str = "five_ideas";
 
 const EXPECTED: usize = 5;
 
@@ -161,7 +158,7 @@ fn fence(root: &Path) -> Result<(usize, String)> {
 
 /// The programs of the page.
 fn names(root: &Path) -> Result<Vec<String>> {
-    let folder = Path::new("listings").join(PACKAGE).join("src/bin");
+    let folder = Path::new("listings").join(FIRST_PAGE).join("src/bin");
     let mut names = Vec::new();
     for entry in fs::read_dir(root.join(&folder))
         .with_context(|| format!("cannot read {}", folder.display()))?
@@ -182,10 +179,10 @@ fn names(root: &Path) -> Result<Vec<String>> {
 
 /// From the book's root.
 fn source(name: &str) -> PathBuf {
-    let folder = Path::new("listings").join(PACKAGE).join("src/bin");
+    let folder = Path::new("listings").join(FIRST_PAGE).join("src/bin");
     folder.join(format!("{name}.rs"))
 }
 
 fn record(name: &str) -> PathBuf {
-    programs::output(PACKAGE, &format!("{name}.txt"))
+    programs::output(FIRST_PAGE, &format!("{name}.txt"))
 }

@@ -31,7 +31,7 @@ use regex::Regex;
 use running::depends;
 use running::hostile::{Condition, NOT_STARTED};
 use running::needs;
-use running::programs::{self, Declared, Kind, PACKAGES, Program};
+use running::programs::{self, Declared, Kind, Program};
 use running::supervise::{Outcome, Supervised};
 use running::verified::Verified;
 
@@ -98,10 +98,7 @@ fn main() -> Result<()> {
     }
     let root = running::root();
     let verified = Arc::new(Verified::beside(Path::new(SUPERVISOR))?);
-    let mut declared = BTreeMap::new();
-    for section in PACKAGES {
-        declared.insert(section, programs::declared(root, section)?);
-    }
+    let declared = programs::all_declared(root)?;
     let programs = programs::build(root)?;
     let mut trials = vec![Trial::test("exceptions_name_what_there_is", {
         let wrong = unknown_exceptions(&programs, &declared);

@@ -209,6 +209,12 @@ fn program(file: &Path) -> String {
     name.split('.').next().unwrap_or_default().to_owned()
 }
 
+/// A name for an executable, and for the ids in a figure.
+fn name(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default();
+    stem.to_string_lossy().replace('.', "-")
+}
+
 fn read(file: &Path) -> Result<String> {
     fs::read_to_string(root().join(file))
         .with_context(|| format!("cannot read {}", file.display()))
@@ -256,16 +262,10 @@ impl Case {
         self.file.display().to_string()
     }
 
-    /// A name for its executable, and for the ids in its figure.
-    fn name(&self) -> String {
-        let stem = self.file.file_stem().unwrap_or_default();
-        stem.to_string_lossy().replace('.', "-")
-    }
-
     fn program(&self) -> Source {
         Source {
             section: self.section.to_owned(),
-            name: format!("{}_traced", self.name().replace('-', "_")),
+            name: format!("{}_traced", name(&self.file).replace('-', "_")),
             text: self.text.clone(),
             is_alone: false,
         }
@@ -295,7 +295,6 @@ impl Case {
         let choice = choice::parse(&text)?;
         let how = How {
             deadline: choice.seconds.map_or(DEADLINE, Duration::from_secs),
-            stacks: true,
             futexes: choice.futexes,
         };
         let traced = strace::trace(executable, &[], how)?;
@@ -309,7 +308,7 @@ impl Case {
         match &self.expects {
             Expects::Holds => {
                 let held = self.holds(&choice, &record, &lines);
-                if held.is_err() && accepts() {
+                if held.is_err() && needs::accepts() {
                     let new = choice::rewritten(&text, &choice, &record)?;
                     fs::write(root().join(&self.figure), &new)?;
                     for row in text.lines().filter(|it| !new.contains(it)) {
@@ -362,15 +361,9 @@ impl Case {
             )
         })?;
         let figure = choice::timeline(choice, record, found)?;
-        let name = program(&self.figure).to_owned();
-        let stem = self.figure.file_stem().unwrap_or_default();
-        let name = match stem == &*name {
-            true => name,
-            false => stem.to_string_lossy().replace('.', "-"),
-        };
         is_drawn(
             &self.figure.with_extension("svg"),
-            draw::draw(&figure, &name)?,
+            draw::draw(&figure, &name(&self.figure))?,
             matches!(self.expects, Expects::Holds),
         )
     }
@@ -392,13 +385,8 @@ impl Case {
         let profile = SUPERVISOR.parent().context("Cargo's folder")?;
         let folder = profile.with_file_name("timelines");
         fs::create_dir_all(&folder)?;
-        let file = format!("{}.{}.txt", self.section, self.name());
+        let file = format!("{}.{}.txt", self.section, name(&self.file));
         fs::write(folder.join(&file), text)
             .with_context(|| format!("cannot write {file}"))
     }
-}
-
-/// Whether what the programs do now is right.
-fn accepts() -> bool {
-    std::env::var_os("SNAPSHOTS").is_some_and(|it| it == "overwrite")
 }

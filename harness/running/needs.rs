@@ -109,6 +109,11 @@ pub fn on_ci() -> bool {
     env::var_os("CI").is_some_and(|ci| ci == "true")
 }
 
+/// Whether what is there now is right, and to be written down.
+pub fn accepts() -> bool {
+    env::var_os("SNAPSHOTS").is_some_and(|mode| mode == "overwrite")
+}
+
 /// How many programs this machine runs at once.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get())

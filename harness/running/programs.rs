@@ -29,23 +29,17 @@ pub const SECTIONS: [&str; 12] = [
     "process_pool",
 ];
 
+/// The package of the chapter's first page.
+pub const FIRST_PAGE: &str = "five_ideas";
+
 /// The packages of listings: that of the chapter's first page, and those of the
 /// sections.
-pub const PACKAGES: [&str; 13] = [
-    "five_ideas",
-    "multiprocessing_overview",
-    "spawning_processes",
-    "naming_process",
-    "killing_process",
-    "process_with_subclass",
-    "run_bg_process",
-    "run_bg_process_no_daemon",
-    "run_bg_process_daemon",
-    "communicating_with_pipes",
-    "communicating_with_queues",
-    "barrier_example",
-    "process_pool",
-];
+pub const PACKAGES: [&str; SECTIONS.len() + 1] = {
+    let mut packages = [FIRST_PAGE; SECTIONS.len() + 1];
+    let (_, sections) = packages.split_at_mut(1);
+    sections.copy_from_slice(&SECTIONS);
+    packages
+};
 
 /// The programs that a reader takes into a project of his own: each section's
 /// main program, and these. No rule has an exception for them; what else the
@@ -315,6 +309,15 @@ impl Declared {
             false => Duration::ZERO,
         }
     }
+}
+
+/// What each of the packages declares.
+///
+/// # Errors
+/// Those of [`declared`].
+pub fn all_declared(root: &Path) -> Result<BTreeMap<&'static str, Declared>> {
+    let of = |package| Ok((package, declared(root, package)?));
+    PACKAGES.into_iter().map(of).collect()
 }
 
 /// Reads `[package.metadata]` of a section's `Cargo.toml`.

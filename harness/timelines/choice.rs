@@ -1,11 +1,10 @@
 //! What a figure shows of a record: which processes, which events, and what it
 //! calls them. A choice can leave out and rename; it can add nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::mem;
 
 use anyhow::{Context, Result, ensure};
-use fixedbitset::FixedBitSet;
 use serde::Deserialize;
 
 use crate::draw::{self, Timeline};
@@ -225,7 +224,7 @@ impl Step {
             | (Step::WaitsInVain { .. }, Deed::WaitsInVain) => true,
             (Step::Open { held_by, .. }, Deed::FindsOpen(holders))
             | (Step::Hang { held_by, .. }, Deed::Hangs(holders)) => {
-                holders.strip_suffix(" can write") == Some(held_by)
+                holders == held_by
             }
             (Step::Message { text, .. }, Deed::Sends(sent)) => {
                 sent.contains(text)
@@ -273,12 +272,8 @@ impl Step {
             Step::Print { text, .. } => Deed::Prints(text.clone()),
             Step::Alive { .. } => Deed::SeesAlive,
             Step::Wake { .. } => Deed::Wakes,
-            Step::Open { held_by, .. } => {
-                Deed::FindsOpen(format!("{held_by} can write"))
-            }
-            Step::Hang { held_by, .. } => {
-                Deed::Hangs(format!("{held_by} can write"))
-            }
+            Step::Open { held_by, .. } => Deed::FindsOpen(held_by.clone()),
+            Step::Hang { held_by, .. } => Deed::Hangs(held_by.clone()),
             Step::WaitsInVain { .. } => Deed::WaitsInVain,
             Step::Gap { .. } => return None,
         })
@@ -353,25 +348,19 @@ fn role(name: &str) -> &str {
     name.split_once(" #").map_or(name, |(role, _)| role)
 }
 
-#[derive(Clone, Default)]
-struct State {
-    /// Lane to process.
-    bound: HashMap<String, Process>,
-}
+/// Lane to the process that it shows at a row.
+type Bound = HashMap<String, Process>;
 
 struct Search<'a> {
     choice: &'a Choice,
     record: &'a Record,
-    /// For each event those that surely come before it.
-    before: Vec<FixedBitSet>,
     tries: usize,
     deepest: usize,
-    /// What had been found and how far the processes had come there.
+    /// What had been found and whom the lanes showed there.
     deepest_found: Vec<Option<usize>>,
-    deepest_state: State,
+    deepest_bound: Bound,
     /// An event that would have fitted the deepest step, but comes too early.
     too_early: Option<usize>,
-    used: BTreeSet<usize>,
     found: Vec<Option<usize>>,
     /// Whether the events must come in the order of the rows.
     ordered: bool,
@@ -399,13 +388,11 @@ impl<'a> Search<'a> {
         Ok(Search {
             choice,
             record,
-            before: record.before(),
             tries: 0,
             deepest: 0,
             deepest_found: Vec::new(),
-            deepest_state: State::default(),
+            deepest_bound: Bound::new(),
             too_early: None,
-            used: BTreeSet::new(),
             found: Vec::new(),
             ordered: true,
             may_miss: 0,
@@ -414,7 +401,7 @@ impl<'a> Search<'a> {
 
     /// Whether each row has its event.
     fn begin(&mut self) -> Result<bool> {
-        let mut state = State::default();
+        let mut bound = Bound::new();
         for lane in &self.choice.lanes {
             let name = short(&lane.name);
             let is_started = self.choice.events.iter().any(
@@ -429,9 +416,9 @@ impl<'a> Search<'a> {
                 .iter()
                 .position(|it| lane.is.iter().any(|is| is == role(it)))
                 .with_context(|| format!("no process is {:?}", lane.is))?;
-            state.bound.insert(name.to_owned(), process);
+            bound.insert(name.to_owned(), process);
         }
-        Ok(self.step(0, &state))
+        Ok(self.step(0, &bound))
     }
 
     /// What does not hold, with the lines of the program.
@@ -461,13 +448,14 @@ impl<'a> Search<'a> {
     /// What the process that should do the step does next, of the same kind if
     /// there is something.
     fn next_of(&self, step: &Step) -> Option<usize> {
-        let state = &self.deepest_state;
-        let process = *state.bound.get(step.lanes().0?)?;
+        let process = *self.deepest_bound.get(step.lanes().0?)?;
         let events = self.record.events.iter().enumerate();
         let is_past = |event: usize| {
             let found = self.deepest_found.iter().flatten();
             let mut found = found.copied();
-            found.any(|it| it == event || self.before[it].contains(event))
+            found.any(|it| {
+                it == event || self.record.before()[it].contains(event)
+            })
         };
         let later = events.filter(|(place, event)| {
             event.from.process == process
@@ -482,44 +470,46 @@ impl<'a> Search<'a> {
         Some(first.0)
     }
 
-    fn step(&mut self, index: usize, state: &State) -> bool {
+    fn step(&mut self, index: usize, bound: &Bound) -> bool {
         let Some(step) = self.choice.events.get(index) else {
             return true;
         };
         if index > self.deepest || index == 0 {
             self.deepest = index;
             self.deepest_found = self.found.clone();
-            self.deepest_state = state.clone();
+            self.deepest_bound = bound.clone();
             self.too_early = None;
         }
         if matches!(step, Step::Gap { .. }) {
             self.found.push(None);
-            return self.step(index + 1, state) || self.found.pop().is_none();
+            if self.step(index + 1, bound) {
+                return true;
+            }
+            self.found.pop();
+            return false;
         }
         let free = self.choice.events[..index].iter().rev();
         let free = free.take_while(|it| it.is_free()).count();
-        let bound_by = if step.is_free() { index - free } else { index };
+        let after = if step.is_free() { index - free } else { index };
         for event in 0..self.record.events.len() {
             self.tries += 1;
-            if self.tries > MOST_TRIES || self.used.contains(&event) {
+            if self.tries > MOST_TRIES || self.found.contains(&Some(event)) {
                 continue;
             }
-            let next = self.try_event(index, step, event, state, bound_by);
+            let next = self.try_event(index, step, event, bound, after);
             let Some(next) = next else {
                 continue;
             };
-            self.used.insert(event);
             self.found.push(Some(event));
             if self.step(index + 1, &next) {
                 return true;
             }
             self.found.pop();
-            self.used.remove(&event);
         }
         if self.may_miss > 0 {
             self.may_miss -= 1;
             self.found.push(None);
-            if self.step(index + 1, state) {
+            if self.step(index + 1, bound) {
                 return true;
             }
             self.found.pop();
@@ -528,16 +518,16 @@ impl<'a> Search<'a> {
         false
     }
 
-    /// The state after the step, if it can be this event. It must not come
-    /// before one of the first `bound_by` rows.
+    /// Whom the lanes show after the step, if it can be this event. It must not
+    /// come before one of the first `after` rows.
     fn try_event(
         &mut self,
         index: usize,
         step: &Step,
         place: usize,
-        state: &State,
-        bound_by: usize,
-    ) -> Option<State> {
+        bound: &Bound,
+        after: usize,
+    ) -> Option<Bound> {
         let event = &self.record.events[place];
         // Whoever accepts another order accepts another end, too.
         let ends = !self.ordered
@@ -548,16 +538,16 @@ impl<'a> Search<'a> {
         if !ends && !step.fits(&event.deed) {
             return None;
         }
-        let mut next = state.clone();
+        let mut next = bound.clone();
         let (from, to) = step.lanes();
         let is_start = matches!(step, Step::Start { .. });
         for (lane, moment) in [(from, Some(event.from)), (to, event.to)] {
             let Some(lane) = lane else { continue };
             let moment = moment?;
             let is_new = is_start && Some(lane) == to;
-            let bound = next.bound.get(lane);
+            let shown = next.get(lane);
             if is_new {
-                let lives = bound.is_some_and(|&it| {
+                let lives = shown.is_some_and(|&it| {
                     !self.record.ends_before(it, event.from.place)
                 });
                 if lives {
@@ -572,8 +562,8 @@ impl<'a> Search<'a> {
                 if !wanted.is.iter().any(|is| is == role(name)) {
                     return None;
                 }
-                next.bound.insert(lane.to_owned(), moment.process);
-            } else if bound != Some(&moment.process) {
+                next.insert(lane.to_owned(), moment.process);
+            } else if shown != Some(&moment.process) {
                 return None;
             }
         }
@@ -589,12 +579,12 @@ impl<'a> Search<'a> {
         };
         let is_early = |earlier: &Option<usize>| {
             earlier.is_some_and(|it| {
-                self.before[it].contains(place)
+                self.record.before()[it].contains(place)
                     || self.record.begins_before(place, it)
                     || was_seen(it)
             })
         };
-        if self.ordered && self.found[..bound_by].iter().any(is_early) {
+        if self.ordered && self.found[..after].iter().any(is_early) {
             if index == self.deepest {
                 self.too_early = Some(place);
             }

@@ -5,6 +5,7 @@
 //! whatever is received comes after it was sent. Where nothing orders two
 //! events, their order in the record says nothing; the second is marked free.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
@@ -62,11 +63,11 @@ pub enum Deed {
     SeesAlive,
     /// `from` wakes `to`, which slept on a futex in shared memory.
     Wakes,
-    /// `from` reads a pipe or socket that is empty, and need not wait. Who
-    /// could still write to it.
+    /// `from` reads a pipe or socket that is empty, and need not wait. The
+    /// names of those that could still write to it.
     FindsOpen(String),
-    /// A read of `from` does not return for as long as the trace lasts. Who
-    /// could still write.
+    /// A read of `from` does not return for as long as the trace lasts. The
+    /// names of those that could still write.
     Hangs(String),
     /// `from` waits for the end of `to` for as long as the trace lasts.
     WaitsInVain,
@@ -87,13 +88,14 @@ pub struct Record {
     pub events: Vec<Event>,
     /// Thread to the moment at which its process starts it.
     births: HashMap<i32, Moment>,
+    before: OnceCell<Vec<FixedBitSet>>,
 }
 
 impl Record {
     /// The place of each event in the record's text.
     pub fn places(&self) -> Vec<usize> {
         let mut places = vec![0; self.events.len()];
-        let order = self.order(&self.before());
+        let order = self.order();
         for (place, event) in order.into_iter().enumerate() {
             places[event] = place;
         }
@@ -109,7 +111,7 @@ impl Record {
     ) -> String {
         let mut text = String::new();
         let before = self.before();
-        let order = self.order(&before);
+        let order = self.order();
         for (place, &index) in order.iter().enumerate() {
             let event = &self.events[index];
             let free = place > 0 && !before[index].contains(order[place - 1]);
@@ -132,24 +134,29 @@ impl Record {
 
     /// The events in an order that depends on nothing but what the program
     /// guarantees.
-    fn order(&self, before: &[FixedBitSet]) -> Vec<usize> {
-        let mut left: BTreeSet<usize> = (0..self.events.len()).collect();
+    fn order(&self) -> Vec<usize> {
+        let before = self.before();
+        let key = |index: usize| {
+            let from = self.events[index].from;
+            (from.process, from.place, index)
+        };
+        let mut missing: Vec<usize> =
+            before.iter().map(|it| it.count_ones(..)).collect();
+        let mut ready: BTreeSet<_> = (0..missing.len())
+            .filter(|&index| missing[index] == 0)
+            .map(key)
+            .collect();
         let mut order = Vec::new();
-        while !left.is_empty() {
-            let ready = left.iter().copied().filter(|index| {
-                before[*index].ones().all(|it| !left.contains(&it))
-            });
-            let key = |index: &usize| {
-                let event = &self.events[*index];
-                (event.from.process, event.from.place)
-            };
-            // There always is one: an event comes after earlier ones only.
-            let next = ready.min_by_key(key);
-            let Some(next) = next.or_else(|| left.first().copied()) else {
-                break;
-            };
-            left.remove(&next);
+        while let Some((.., next)) = ready.pop_first() {
             order.push(next);
+            for (index, before) in before.iter().enumerate() {
+                if before.contains(next) {
+                    missing[index] -= 1;
+                    if missing[index] == 0 {
+                        ready.insert(key(index));
+                    }
+                }
+            }
         }
         order
     }
@@ -187,7 +194,11 @@ impl Record {
     }
 
     /// For each event those that surely come before it.
-    pub fn before(&self) -> Vec<FixedBitSet> {
+    pub fn before(&self) -> &[FixedBitSet] {
+        self.before.get_or_init(|| self.find_before())
+    }
+
+    fn find_before(&self) -> Vec<FixedBitSet> {
         let all = self.events.len();
         let moments = |event: &Event| [Some(event.from), event.to];
         let mut before = vec![FixedBitSet::with_capacity(all); all];
@@ -238,10 +249,12 @@ pub fn sentence(deed: &Deed, from: &str, to: &str) -> String {
         Deed::IsReaped => format!("{to} collects the status of {from}"),
         Deed::SeesAlive => format!("{from} sees that {to} has not ended"),
         Deed::FindsOpen(holders) => {
-            format!("{from} finds nothing to read and no end: {holders}")
+            format!(
+                "{from} finds nothing to read and no end: {holders} can write"
+            )
         }
         Deed::Hangs(holders) => {
-            format!("{from} reads without end: {holders}")
+            format!("{from} reads without end: {holders} can write")
         }
         Deed::WaitsInVain => format!("{from} waits without end for {to}"),
         Deed::Ends(Ok(code)) => format!("{from} exits with {code}"),
@@ -1125,8 +1138,8 @@ impl Scene {
             let names: Vec<&str> =
                 holders.iter().map(|&it| processes[it].as_str()).collect();
             let holders = match names.as_slice() {
-                [] => "nobody can write".to_owned(),
-                names => format!("{} can write", names.join(" and ")),
+                [] => "nobody".to_owned(),
+                names => names.join(" and "),
             };
             match &mut self.events[event].deed {
                 Deed::FindsOpen(who) | Deed::Hangs(who) => *who = holders,
@@ -1137,6 +1150,7 @@ impl Scene {
             processes,
             events: self.events,
             births: self.births,
+            before: OnceCell::new(),
         }
     }
 }

@@ -79,8 +79,6 @@ pub struct Traced {
 pub struct How {
     /// How long it may run; under strace it is ten times slower.
     pub deadline: Duration,
-    /// Whether to note the callers of each call.
-    pub stacks: bool,
     /// Whether to note who sleeps on a futex and who wakes it.
     pub futexes: bool,
 }
@@ -101,11 +99,10 @@ pub fn trace(program: &Path, arguments: &[&str], how: How) -> Result<Traced> {
     // calls that have not returned.
     let outcome = Supervised::new(&*SUPERVISOR, "timeout")
         .args(["--signal=KILL", &seconds, "strace"])
-        .args(["--follow-forks", "-ttt", "-yy"])
+        .args(["--follow-forks", "--stack-traces", "-ttt", "-yy"])
         .arg(format!("--string-limit={LONGEST}"))
         .args(["-e", &calls, "-o"])
         .arg(&trace)
-        .args(how.stacks.then_some("--stack-traces"))
         .arg(program)
         .args(arguments)
         .deadline(how.deadline + Duration::from_secs(10))
@@ -201,11 +198,12 @@ impl Line {
         else {
             return self.ended;
         };
-        let learns = ["execve", "read", "readv", "recvfrom", "recvmsg"];
-        let waits = ["wait4", "waitid", "mmap"];
+        let learns = [
+            "execve", "read", "readv", "recvfrom", "recvmsg", "wait4",
+            "waitid", "mmap",
+        ];
         let sleeps = name == "futex" && arguments.contains("FUTEX_WAIT");
-        let name = name.as_str();
-        match learns.contains(&name) || waits.contains(&name) || sleeps {
+        match learns.contains(&name.as_str()) || sleeps {
             true => self.ended,
             false => self.began,
         }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::sync::LazyLock;
 
 use book::expand::{self, Page};
@@ -10,7 +9,7 @@ use book::includes::Problem;
 use regex::Regex;
 use running::programs::SECTIONS;
 
-use crate::{INCLUDES, PAGES, once, pattern, problem, report, root};
+use crate::{INCLUDES, once, page, pattern, problem, report, root};
 
 /// Python's own words, which are no names to look up.
 const KEYWORDS: [&str; 4] = ["as", "class", "if", "with"];
@@ -25,17 +24,18 @@ fn every_name_of_pythons_stands_where_its_row_leads() {
 fn look_up_names() {
     let mut problems = Vec::new();
     let mut names = 0;
-    for file in ["src/introduction.md", "src/cheat_sheet.md"] {
-        let page = page(Path::new(file));
+    for key in ["introduction", "cheat_sheet"] {
+        let page = page(key);
+        let file = format!("src/{key}.md");
         let mut rows = 0;
         for (line, cells) in rows_of(page) {
             let Some(place) = cells.iter().find_map(|cell| link(cell)) else {
                 let what = "the row leads to no page";
-                problems.push(problem(file, line, what));
+                problems.push(problem(&file, line, what));
                 continue;
             };
             rows += 1;
-            let there = self::page(&Path::new("src").join(&place));
+            let there = crate::page(place.trim_end_matches(".md"));
             let known = words_of(there);
             for name in code_in(&cells[0]).flat_map(words) {
                 names += 1;
@@ -45,20 +45,15 @@ fn look_up_names() {
                          script shown there",
                         there.path.display()
                     );
-                    problems.push(problem(file, line, what));
+                    problems.push(problem(&file, line, what));
                 }
             }
-            problems.extend(wrong_script(file, line, &place, &cells));
+            problems.extend(wrong_script(&file, line, &place, &cells));
         }
         assert!(rows >= SECTIONS.len(), "{file}: the rows were not found");
     }
     assert!(names > 4 * SECTIONS.len(), "the names were not found");
     report(&problems);
-}
-
-fn page(path: &Path) -> &'static Page {
-    let page = PAGES.iter().find(|page| page.path == path);
-    page.unwrap_or_else(|| panic!("no page {}", path.display()))
 }
 
 /// The rows of a page's tables under their heads, with their lines.

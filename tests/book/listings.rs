@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use book::expand::{self, Page};
 use book::includes::{self, Include, Part};
-use running::programs::{PACKAGES, SECTIONS};
+use running::programs::{FIRST_PAGE, PACKAGES, SECTIONS};
 
 use crate::sections::numbered;
-use crate::{INCLUDES, PAGES, files, pattern, problem, report, root};
+use crate::{INCLUDES, PAGES, files, page, pattern, problem, report, root};
 
 #[test]
 fn every_include_resolves() {
@@ -32,7 +32,7 @@ fn every_listing_is_shown() {
     for package in PACKAGES {
         let folder = Path::new("listings").join(package);
         let page = match package {
-            "five_ideas" => PathBuf::from("src/chapter.md"),
+            FIRST_PAGE => PathBuf::from("src/chapter.md"),
             section => Path::new("src").join(section).with_extension("md"),
         };
         let is_there = |include: &&Include| {
@@ -243,8 +243,7 @@ fn the_cheat_sheet_quotes_the_listings() {
         .map(|file| fs::read_to_string(root().join(file)).unwrap())
         .map(|source| without_space(&source))
         .collect();
-    let path = Path::new("src/cheat_sheet.md");
-    let page = PAGES.iter().find(|page| page.path == path).unwrap();
+    let page = page("cheat_sheet");
     let row = pattern(r"^\| `.*` \| (?<rust>.*) \| \[.*\]\(.*\) \|$");
     let code = pattern("`([^`]+)`");
     let mut problems = Vec::new();
@@ -257,7 +256,7 @@ fn the_cheat_sheet_quotes_the_listings() {
             count += 1;
             if !listings.contains(&without_space(&piece[1])) {
                 let what = format!("no listing has {:?}", &piece[1]);
-                problems.push(problem(path, index + 1, what));
+                problems.push(problem(&page.path, index + 1, what));
             }
         }
     }

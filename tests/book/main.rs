@@ -31,6 +31,12 @@ static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
     expand::pages(root()).unwrap_or_else(|error| panic!("{error:#}"))
 });
 
+/// The page with this key.
+fn page(key: &str) -> &'static Page {
+    let page = PAGES.iter().find(|page| page.key() == key);
+    page.unwrap_or_else(|| panic!("no page {key}"))
+}
+
 static INCLUDES: LazyLock<(Vec<Include>, Vec<Problem>)> =
     LazyLock::new(|| includes::check(root(), &PAGES));
 

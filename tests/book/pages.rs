@@ -6,7 +6,7 @@ use book::includes::Problem;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use running::programs::SECTIONS;
 
-use crate::{PAGES, pattern, problem, report};
+use crate::{PAGES, page, pattern, problem, report};
 
 /// Pages that may be larger, with the reason.
 const LARGER: [(&str, &str); 0] = [];
@@ -174,8 +174,7 @@ fn a_section_has_its_parts() {
     let heading = pattern(r"(?m)^## (.+)$");
     let mut problems = Vec::new();
     for section in SECTIONS {
-        let page = PAGES.iter().find(|page| page.key() == *section);
-        let page = page.unwrap_or_else(|| panic!("no page {section}"));
+        let page = page(section);
         let found: Vec<&str> = heading
             .captures_iter(&page.source)
             .map(|it| it.extract::<1>().1[0])

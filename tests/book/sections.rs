@@ -7,7 +7,7 @@ use std::path::Path;
 use book::expand::{self, Page};
 use running::programs::SECTIONS;
 
-use crate::{PAGES, files, pattern, problem, report, root};
+use crate::{PAGES, files, page, pattern, problem, report, root};
 
 /// What follows the sections.
 const APPENDICES: [&str; 5] =
@@ -72,8 +72,7 @@ fn the_summary_has_the_headings() {
     for found in link.captures_iter(&summary) {
         let start = found.get(0).unwrap().start();
         let line = expand::line_at(&summary, start);
-        let page = PAGES.iter().find(|it| it.key() == found["page"]);
-        let page = page.unwrap_or_else(|| panic!("no {}", &found["page"]));
+        let page = page(&found["page"]);
         let title = heading.captures(&page.source);
         let title = title.map_or(String::new(), |it| it[1].to_owned());
         let name = &found["name"];
@@ -113,8 +112,7 @@ fn every_page_is_in_the_summary() {
 /// A number of its own, the task, the starter, and a solution to unfold.
 #[test]
 fn every_exercise_has_the_form_of_the_others() {
-    let exercises =
-        pattern(r"(?s)\n## Exercises\n(.*?)\n## (?:Going on|Sources)\n");
+    let exercises = pattern(r"(?s)\n## Exercises\n(.*?)\n## Going on\n");
     let form = pattern(concat!(
         r"(?s)^### Exercise (?<number>\d+-\d+): [^\n]+\n\n[^\n#].*?\n\n",
         r"```text\n[^\n]+ --example (?<idea>\w+)_starter\n```\n\n",
@@ -127,7 +125,7 @@ fn every_exercise_has_the_form_of_the_others() {
     let mut known = BTreeSet::new();
     let mut problems = Vec::new();
     for (section, stem) in (1..).zip(SECTIONS) {
-        let page = PAGES.iter().find(|page| page.key() == *stem).unwrap();
+        let page = page(stem);
         let found = exercises.captures(&page.source);
         let block = found.as_ref().and_then(|found| found.get(1));
         let start = block.map_or(0, |block| block.start());

@@ -111,7 +111,7 @@ async function checkPage(browser, report, { page: path }) {
         await page.evaluate(() => window.putBack());
         const beyond = await page.evaluate(widest);
         report.expect(!beyond, `is wider than ${viewport.width} px: ${beyond}`);
-        await checkColumns(page, report, 'stacked');
+        await checkColumns(page, report, viewport === PHONE ? 'stacked' : 'side by side');
         if (viewport === DESKTOP) {
             await checkCopyButtons(page, report);
             await checkSourceLinks(page, report);
@@ -312,18 +312,18 @@ async function checkCopyButtons(page, report) {
     report.expect(blocks === buttons, `has ${blocks} code blocks and ${buttons} copy buttons`);
 }
 
-// Python and Rust share the width of a wide screen, and only of a wide one.
+// Two figures to be compared share the width of a screen, and not of a phone's.
 async function checkColumns(page, report, expected) {
-    const arrangements = await page.evaluate(() => [...document.querySelectorAll('.beside')].map(block => {
-        const [python, rust] = [...block.children].map(column => column.getBoundingClientRect());
-        if (rust.top >= python.bottom - 1) {
+    const arrangements = await page.evaluate(() => [...document.querySelectorAll('.compared')].map(block => {
+        const [one, other] = [...block.children].map(column => column.getBoundingClientRect());
+        if (other.top >= one.bottom - 1) {
             return 'stacked';
         }
-        return rust.left >= python.right && rust.top === python.top ? 'side by side' : 'one over the other';
+        return other.left >= one.right && other.top === one.top ? 'side by side' : 'one over the other';
     }));
     for (const arrangement of arrangements) {
         const { width } = page.viewportSize();
-        report.expect(arrangement === expected, `Python and Rust are ${arrangement} at ${width} px, not ${expected}`);
+        report.expect(arrangement === expected, `two figures are ${arrangement} at ${width} px, not ${expected}`);
     }
 }
 

@@ -20,7 +20,6 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let how = How {
         deadline: Duration::from_secs(60),
-        stacks: true,
         futexes: true,
     };
     let traced = strace::trace(&program, &arguments, how)?;
