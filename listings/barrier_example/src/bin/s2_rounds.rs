@@ -54,7 +54,7 @@ fn parent() -> Result<()> {
     let mut parties = [start()?, start()?];
     let met = coordinate(&mut parties);
     for (mut child, connection) in parties {
-        drop(connection); // A party that still waits reads the end of file.
+        drop(connection); // A party that still waits gets an end or an error.
         child.wait().context("cannot wait for a party")?;
     }
     met
